@@ -1,0 +1,55 @@
+// The one table of operations. A later system adds a row here, a case in net.cpp's shapes if it
+// changes them in a new way, and a module in networks/modules.py.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace nascore {
+
+// 1..7 are the types of the Network Structure Code (BlockQNN), so a code's type is an Op.
+enum class Op : std::uint8_t {
+  kInput = 0,
+  kConv = 1,  // PCC, the pre-activation convolution cell: ReLU, k x k convolution, batch norm
+  kMaxPool = 2,
+  kAvgPool = 3,
+  kIdentity = 4,
+  kAdd = 5,
+  kConcat = 6,
+  kTerminal = 7,  // ends a code; never a node of a graph
+  kOutput = 8,    // a block's output: the concatenation of what is wired to it
+  kStem = 9,      // convolution, batch norm
+  kRelu = 10,
+  kGlobalPool = 11,  // average over height and width
+  kLinear = 12,
+};
+
+enum class Cost : std::uint8_t { kFree, kConvBatchNorm, kLinear };
+
+struct OpInfo {
+  Op op;
+  const char* name;                  // the name in Python, in drawings and in documents
+  std::array<std::uint8_t, 3> nsc_kernels;  // kernels a code may ask for; 0 ends the list
+  std::uint8_t nsc_inputs;           // predecessors a code row must name; 0: not a layer of a code
+  Cost cost;
+};
+
+inline constexpr std::array<OpInfo, 13> kOps = {{
+    {Op::kInput, "input", {}, 0, Cost::kFree},
+    {Op::kConv, "conv", {1, 3, 5}, 1, Cost::kConvBatchNorm},
+    {Op::kMaxPool, "max_pool", {1, 3}, 1, Cost::kFree},
+    {Op::kAvgPool, "avg_pool", {1, 3}, 1, Cost::kFree},
+    {Op::kIdentity, "identity", {}, 1, Cost::kFree},
+    {Op::kAdd, "add", {}, 2, Cost::kFree},
+    {Op::kConcat, "concat", {}, 2, Cost::kFree},
+    {Op::kTerminal, "terminal", {}, 0, Cost::kFree},
+    {Op::kOutput, "output", {}, 0, Cost::kFree},
+    {Op::kStem, "stem", {}, 0, Cost::kConvBatchNorm},
+    {Op::kRelu, "relu", {}, 0, Cost::kFree},
+    {Op::kGlobalPool, "global_pool", {}, 0, Cost::kFree},
+    {Op::kLinear, "linear", {}, 0, Cost::kLinear},
+}};
+
+constexpr const OpInfo& info(Op op) { return kOps[static_cast<std::size_t>(op)]; }
+
+}  // namespace nascore

@@ -1,0 +1,160 @@
+"""The values that travel through a search, and the contracts of those who handle them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nascore.spaces import Architecture
+
+if TYPE_CHECKING:
+    from nascore.search.loop import Run
+
+Fidelity = Literal["table", "predicted", "hypernet", "proxy", "full"]
+Status = Literal[
+    "ok",
+    "too large",
+    "out of memory",
+    "not finite",
+    "timed out",
+    "invalid",
+    "lost worker",
+]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An architecture that an agent wants evaluated, and the decisions that wrote it."""
+
+    architecture: Architecture
+    actions: tuple[int, ...]
+    log_prob: float | None = None
+    prediction: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture.to_json(),
+            "actions": list(self.actions),
+            "log_prob": self.log_prob,
+            "prediction": self.prediction,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Proposal:
+        return cls(
+            Architecture.from_json(data["architecture"]),
+            tuple(data["actions"]),
+            data["log_prob"],
+            data["prediction"],
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One evaluation to be done: everything a worker needs besides the evaluator itself."""
+
+    number: int
+    architecture: Architecture
+    seed: int
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluator found out. `metrics` of a failed one hold what was known before it failed."""
+
+    metrics: Mapping[str, float]
+    fidelity: Fidelity
+    status: Status = "ok"
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "metrics": dict(self.metrics)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A proposal with its evaluation and reward; `repeat_of` names the trial whose result it took."""
+
+    number: int
+    proposal: Proposal
+    evaluation: Evaluation
+    reward: float
+    repeat_of: int | None = None
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.proposal.architecture
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        return self.evaluation.metrics
+
+
+class Space(Protocol):
+    """A decision process. A state is the part of the code written so far; `A` the largest head."""
+
+    name: str
+    heads: tuple[int, ...]
+    max_steps: int
+
+    def start(self, n: int) -> npt.NDArray[np.int16]: ...  # [n, W]
+    def head(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.int32]: ...  # [n]
+    def legal(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]: ...  # [n, A]
+    def step(
+        self, state: npt.NDArray[np.int16], action: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.int16]: ...  # [n, W]; a finished state stays as it is
+    def done(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]: ...  # [n]
+    def observe(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]: ...  # [n, V]
+    def features(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]: ...  # [n, F]
+    def decode(self, state: npt.NDArray[np.int16]) -> list[Architecture]: ...
+    def actions(self, architecture: Architecture) -> tuple[int, ...]: ...
+
+
+class Agent(Protocol):
+    """Who proposes. All its randomness comes from its seed and its own counters."""
+
+    def ask(self, n: int) -> list[Proposal]: ...
+    def tell(self, trials: Sequence[Trial]) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...  # values that torch.save(weights_only) can keep
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Evaluator(Protocol):
+    """Who scores. Pickles, and never raises for what an architecture did."""
+
+    def key(self, architecture: Architecture) -> str: ...  # equal keys, equal results
+    def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]: ...
+
+
+class Reward(Protocol):
+    """A number for the agent; a failed evaluation gets the method's stated floor."""
+
+    def __call__(self, job: Job, evaluation: Evaluation) -> float: ...
+
+
+class Stage(Protocol):
+    """A part of a search; its trials go into the run's store as they are yielded."""
+
+    def run(self, run: Run) -> Iterator[Trial]: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an architecture may cost before it is built; a dearer one is a failed trial."""
+
+    params: int | None = None
+    macs: int | None = None
+    peak_bytes: int | None = field(default=1 << 30)
