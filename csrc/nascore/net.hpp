@@ -17,10 +17,10 @@ struct Shape {
 // `widths[group]` channels with a 2x2 max pooling between groups, then ReLU, global average
 // pooling and a linear classifier.
 struct Skeleton {
-  std::int64_t stem_width = 32;
-  int stem_stride = 1;
-  bool stem_pool = false;  // 3x3 max pooling at stride 2 after the stem (ImageNet form)
-  int blocks = 1;
+  std::int64_t stem_width;
+  int stem_stride;
+  bool stem_pool;  // 3x3 max pooling at stride 2 after the stem (ImageNet form)
+  int blocks;
   std::vector<std::int64_t> widths;
 };
 
@@ -39,15 +39,25 @@ struct Net {
 struct NetCost {
   std::int64_t params;      // trainable parameters
   std::int64_t macs;        // multiply-adds of convolutions and linear layers, batch 1
-  std::int64_t peak_bytes;  // float32 activations alive at once, batch 1, inference, freed after their last reader
+  std::int64_t peak_bytes;  // float32 activations alive at once, batch 1, inference: a row's output
+                            // lives from its own run to that of its last reader
 };
 
+inline constexpr int kMaxBlocks = 1024;  // of a network, in all its groups
+inline constexpr std::int64_t kMaxExtent = std::int64_t{1}
+                                           << 20;  // channels, height or width of a row
+
+// Throws invalid_argument naming the field, its value and what it may be.
+void validate(const Skeleton& skeleton);
+
 // Channels: a convolution gives the group's width; where the inputs of an add differ, each that
-// has not the group's width goes through a 1x1 PCC to it; concat and the block's output sum.
-// Throws domain_error once a row is wider than kMaxChannels: concats can double at every step.
-inline constexpr std::int64_t kMaxChannels = std::int64_t{1} << 20;
+// has not the group's width goes through a 1x1 PCC to it; those of a concat add up. The graph is
+// taken as it is: clean it first. An output that one edge feeds has no row of its own.
+// Throws domain_error once a row is larger than kMaxExtent, since concats can double the width at
+// every step; invalid_argument where a row does not fit its inputs or leaves no pixels.
 Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classes);
 
+// Throws domain_error where a sum passes 64 bits.
 NetCost cost(const Net& net);
 
 }  // namespace nascore

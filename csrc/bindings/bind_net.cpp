@@ -1,0 +1,126 @@
+// Networks as rows, and what they cost.
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "arrays.hpp"
+#include "nascore/net.hpp"
+#include "nascore/nsc.hpp"
+
+namespace nascore::bindings {
+namespace {
+
+constexpr const char* kColumns[] = {"op",     "kernel",   "stride", "dilation",
+                                    "groups", "channels", "height", "width"};
+
+// A network, and what it costs.
+struct CostedNet {
+  Net net;
+  NetCost cost;
+};
+
+Array<std::int64_t> rows(const CostedNet& self) {
+  Array<std::int64_t> out({static_cast<py::ssize_t>(self.net.rows.size()), py::ssize_t{8}});
+  std::int64_t* cell = out.mutable_data();
+  for (const NetRow& row : self.net.rows) {
+    const std::int64_t values[] = {static_cast<std::int64_t>(row.op),
+                                   row.kernel,
+                                   row.stride,
+                                   row.dilation,
+                                   row.groups,
+                                   row.out.channels,
+                                   row.out.height,
+                                   row.out.width};
+    cell = std::copy(std::begin(values), std::end(values), cell);
+  }
+  return out;
+}
+
+py::typing::List<py::typing::Tuple<int, py::ellipsis>> inputs(const CostedNet& self) {
+  py::typing::List<py::typing::Tuple<int, py::ellipsis>> out;
+  for (const NetRow& row : self.net.rows) {
+    py::tuple indices(row.inputs);
+    for (int k = 0; k < row.inputs; ++k) indices[k] = self.net.inputs[row.first_input + k];
+    out.append(indices);
+  }
+  return out;
+}
+
+CostedNet expand_and_cost(const Graph& graph, const Skeleton& skeleton, std::int64_t channels,
+                          std::int64_t height, std::int64_t width, int classes) {
+  Net net = expand(graph, skeleton, {channels, height, width}, classes);
+  const NetCost total = cost(net);
+  return {std::move(net), total};
+}
+
+Array<std::int64_t> nsc_cost(const Given<std::int16_t>& given, const Skeleton& skeleton,
+                             std::int64_t channels, std::int64_t height, std::int64_t width,
+                             int classes) {
+  const auto codes = checked(given, "codes", {"n", "L", 5});
+  const py::ssize_t n = codes.shape(0);
+  const int slots = static_cast<int>(codes.shape(1));
+  Array<std::int64_t> out({n, py::ssize_t{3}});
+  const std::int16_t* code = codes.data();
+  std::int64_t* cell = out.mutable_data();
+  py::gil_scoped_release release;
+  for (py::ssize_t i = 0; i < n; ++i, code += 5 * slots, cell += 3) {
+    const nsc::Problem problem = nsc::validate(code, slots);
+    if (problem.row != 0) {
+      throw std::invalid_argument("item " + std::to_string(i) + ": " + nsc::message(code, problem));
+    }
+    try {
+      const Graph graph = clean(nsc::to_graph(code, slots));
+      const NetCost c = cost(expand(graph, skeleton, {channels, height, width}, classes));
+      cell[0] = c.params;
+      cell[1] = c.macs;
+      cell[2] = c.peak_bytes;
+    } catch (const std::domain_error&) {
+      std::fill_n(cell, 3, -1);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void bind_net(py::module_& m) {
+  py::tuple columns(std::size(kColumns));
+  for (std::size_t i = 0; i < std::size(kColumns); ++i) columns[i] = kColumns[i];
+  m.attr("NET_COLUMNS") = columns;
+
+  py::class_<Skeleton>(m, "Skeleton",
+                       "The fixed outside of a network: stem, groups of blocks, classifier.")
+      .def(py::init([](std::int64_t stem_width, int stem_stride, bool stem_pool, int blocks,
+                       std::vector<std::int64_t> widths) {
+             Skeleton skeleton{stem_width, stem_stride, stem_pool, blocks, std::move(widths)};
+             validate(skeleton);
+             return skeleton;
+           }),
+           py::arg("stem_width"), py::arg("stem_stride"), py::arg("stem_pool"), py::arg("blocks"),
+           py::arg("widths"), "ValueError names the field that is out of range.");
+
+  py::class_<CostedNet>(m, "Net", "A whole network as rows in the order in which they run.")
+      .def_property_readonly("rows", &rows, "int64 `[R, 8]`, columns NET_COLUMNS.")
+      .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")
+      .def_property_readonly(
+          "params", [](const CostedNet& self) { return self.cost.params; }, "Trainable parameters.")
+      .def_property_readonly(
+          "macs", [](const CostedNet& self) { return self.cost.macs; },
+          "Multiply-adds of convolutions and linear layers for one image.")
+      .def_property_readonly(
+          "peak_bytes", [](const CostedNet& self) { return self.cost.peak_bytes; },
+          "Most float32 activation bytes alive at once for one image, in inference.");
+
+  m.def("expand", &expand_and_cost, py::call_guard<py::gil_scoped_release>(), py::arg("graph"),
+        py::arg("skeleton"), py::arg("channels"), py::arg("height"), py::arg("width"),
+        py::arg("classes"),
+        "The network of a block's graph in a skeleton, the graph taken as it is; ValueError where "
+        "it is too wide or the image too small.");
+  m.def("nsc_cost", &nsc_cost, py::arg("codes"), py::arg("skeleton"), py::arg("channels"),
+        py::arg("height"), py::arg("width"), py::arg("classes"),
+        "params, macs and peak_bytes, int64 `[n, 3]`, of the cleaned blocks int16 `[n, L, 5]`; -1 "
+        "where a network is too wide, ValueError where a code is wrong or the image too small.");
+}
+
+}  // namespace nascore::bindings

@@ -1,0 +1,268 @@
+#include "nascore/net.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+namespace nascore {
+namespace {
+
+std::int64_t plus(std::int64_t a, std::int64_t b) {
+  std::int64_t sum;
+  if (__builtin_add_overflow(a, b, &sum))
+    throw std::domain_error("the network's cost passes 64 bits");
+  return sum;
+}
+
+std::int64_t times(std::int64_t a, std::int64_t b) {
+  std::int64_t product;
+  if (__builtin_mul_overflow(a, b, &product)) {
+    throw std::domain_error("the network's cost passes 64 bits");
+  }
+  return product;
+}
+
+std::string text(Shape s) {
+  return std::to_string(s.channels) + "x" + std::to_string(s.height) + "x" +
+         std::to_string(s.width);
+}
+
+void require(bool holds, const char* field, std::int64_t value, const std::string& rule) {
+  if (holds) return;
+  throw std::invalid_argument(std::string(field) + "=" + std::to_string(value) + " must be " +
+                              rule);
+}
+
+void require_extent(const char* field, std::int64_t value) {
+  require(1 <= value && value <= kMaxExtent, field, value, "1 to " + std::to_string(kMaxExtent));
+}
+
+// What a row does to its inputs, the shapes aside.
+struct Step {
+  Op op;
+  int kernel = 0, stride = 1, dilation = 1;
+};
+
+class Writer {
+ public:
+  Writer(const Graph& graph, const Skeleton& skeleton, Shape input)
+      : graph_(graph), order_(topological_order(graph)), skeleton_(skeleton), input_(input) {}
+
+  Net run(int classes) {
+    append({Op::kInput}, input_, nullptr, 0);
+    int last = window({Op::kStem, 3, skeleton_.stem_stride}, skeleton_.stem_width, 0);
+    if (skeleton_.stem_pool) last = pool(3, last);
+    for (std::size_t group = 0; group < skeleton_.widths.size(); ++group) {
+      if (group > 0) last = pool(2, last);
+      for (int i = 0; i < skeleton_.blocks; ++i) last = block(skeleton_.widths[group], last);
+    }
+    const Shape features = shape(last);
+    last = append({Op::kRelu}, features, &last, 1);
+    last = append({Op::kGlobalPool}, {features.channels, 1, 1}, &last, 1);
+    append({Op::kLinear}, {classes, 1, 1}, &last, 1);
+    return std::move(net_);
+  }
+
+ private:
+  Shape shape(int row) const { return net_.rows[row].out; }
+
+  int append(Step step, Shape out, const std::int32_t* inputs, int count) {
+    if (std::max({out.channels, out.height, out.width}) > kMaxExtent) {
+      throw std::domain_error("row " + std::to_string(net_.rows.size()) + " would be " + text(out) +
+                              "; no side may pass " + std::to_string(kMaxExtent));
+    }
+    net_.rows.push_back({step.op, step.kernel, step.stride, step.dilation, 1, out,
+                         static_cast<std::int32_t>(net_.inputs.size()), count});
+    net_.inputs.insert(net_.inputs.end(), inputs, inputs + count);
+    return static_cast<int>(net_.rows.size()) - 1;
+  }
+
+  // A convolution or pooling: odd kernels are padded by half, even ones not at all.
+  int window(Step step, std::int64_t channels, std::int32_t from) {
+    const Shape in = shape(from);
+    const int reach = step.dilation * (step.kernel - 1);
+    const int padding = step.kernel % 2 == 1 ? reach : 0;  // both sides together
+    const auto side = [&](std::int64_t length) {
+      const std::int64_t room = length + padding - reach - 1;
+      return room < 0 ? 0 : room / step.stride + 1;
+    };
+    const Shape out = {channels, side(in.height), side(in.width)};
+    if (out.height == 0 || out.width == 0) {
+      throw std::invalid_argument(
+          "an image of " + text(input_) + " is too small for " +
+          std::to_string(skeleton_.widths.size()) +
+          " groups: a pooling leaves no pixels; use fewer widths or larger images");
+    }
+    return append(step, out, &from, 1);
+  }
+
+  int pool(int kernel, std::int32_t from) {
+    return window({Op::kMaxPool, kernel, 2}, shape(from).channels, from);
+  }
+
+  // Writes the rows of one block and returns the row of its output.
+  int block(std::int64_t width, std::int32_t input) {
+    std::array<std::int32_t, Graph::kMaxNodes> row_of;
+    int output = input;
+    for (int i = 0; i < graph_.nodes; ++i) {
+      const int index = order_[i];
+      const Node& node = graph_.node[index];
+      std::array<std::int32_t, Graph::kMaxEdges> from;
+      int count = 0;
+      for (int e = 0; e < graph_.edges; ++e) {
+        if (graph_.edge[e].to == index) from[count++] = row_of[graph_.edge[e].from];
+      }
+      row_of[index] = layer(node, index, width, input, from.data(), count);
+      if (node.op == Op::kOutput) output = row_of[index];
+    }
+    return output;
+  }
+
+  int layer(const Node& node, int index, std::int64_t width, std::int32_t input, std::int32_t* from,
+            int count) {
+    const Step step = {node.op, node.kernel, node.stride, node.dilation};
+    switch (node.op) {
+      case Op::kInput:
+        return input;
+      case Op::kConv:
+      case Op::kMaxPool:
+      case Op::kAvgPool:
+        require_inputs(count == 1, node, index, count);
+        require_window(node, index);
+        return window(step, node.op == Op::kConv ? width : shape(from[0]).channels, from[0]);
+      case Op::kIdentity:
+        require_inputs(count == 1, node, index, count);
+        return append(step, shape(from[0]), from, count);
+      case Op::kAdd:
+        require_inputs(count >= 1, node, index, count);
+        return add(step, index, width, from, count);
+      case Op::kConcat:
+        require_inputs(count >= 1, node, index, count);
+        return concat(step, index, from, count);
+      case Op::kOutput:
+        require_inputs(count >= 1, node, index, count);
+        return count == 1 ? from[0] : concat({Op::kConcat}, index, from, count);
+      default:
+        throw std::invalid_argument("node " + std::to_string(index) + ": a block cannot hold " +
+                                    info(node.op).name);
+    }
+  }
+
+  static void require_inputs(bool fits, const Node& node, int index, int count) {
+    if (fits) return;
+    throw std::invalid_argument("node " + std::to_string(index) + ": " + info(node.op).name +
+                                " cannot read " + std::to_string(count) + " inputs");
+  }
+
+  static void require_window(const Node& node, int index) {
+    if (node.kernel > 0 && node.stride > 0 && node.dilation > 0) return;
+    throw std::invalid_argument("node " + std::to_string(index) + ": " + info(node.op).name +
+                                " needs a kernel, stride and dilation of at least 1");
+  }
+
+  // The spatial size that all inputs of a node share.
+  Shape common(int index, const std::int32_t* from, int count) const {
+    const Shape first = shape(from[0]);
+    for (int i = 1; i < count; ++i) {
+      const Shape other = shape(from[i]);
+      if (other.height != first.height || other.width != first.width) {
+        throw std::invalid_argument("node " + std::to_string(index) + ": its inputs are " +
+                                    text(first) + " and " + text(other) +
+                                    "; height and width must agree");
+      }
+    }
+    return first;
+  }
+
+  int add(Step step, int index, std::int64_t width, std::int32_t* from, int count) {
+    Shape out = common(index, from, count);
+    const bool equal = std::all_of(
+        from, from + count, [&](std::int32_t row) { return shape(row).channels == out.channels; });
+    if (!equal) {
+      out.channels = width;
+      for (int i = 0; i < count; ++i) {
+        const std::int32_t thin = from[i];
+        if (shape(thin).channels == width) continue;
+        // One projection serves every edge from the same row.
+        std::replace(from + i, from + count, thin, window({Op::kConv, 1}, width, thin));
+      }
+    }
+    return append(step, out, from, count);
+  }
+
+  int concat(Step step, int index, const std::int32_t* from, int count) {
+    Shape out = common(index, from, count);
+    out.channels = 0;
+    for (int i = 0; i < count; ++i) out.channels += shape(from[i]).channels;
+    return append(step, out, from, count);
+  }
+
+  const Graph& graph_;
+  const std::array<std::uint8_t, Graph::kMaxNodes> order_;
+  const Skeleton& skeleton_;
+  const Shape input_;
+  Net net_;
+};
+
+}  // namespace
+
+void validate(const Skeleton& skeleton) {
+  require_extent("stem_width", skeleton.stem_width);
+  require_extent("stem_stride", skeleton.stem_stride);
+  const auto groups = static_cast<std::int64_t>(skeleton.widths.size());
+  require(1 <= groups && groups <= kMaxBlocks, "len(widths)", groups,
+          "1 to " + std::to_string(kMaxBlocks));
+  for (const std::int64_t width : skeleton.widths) require_extent("a width", width);
+  const std::int64_t most = kMaxBlocks / groups;
+  require(1 <= skeleton.blocks && skeleton.blocks <= most, "blocks", skeleton.blocks,
+          "1 to " + std::to_string(most) + " with " + std::to_string(groups) + " groups");
+}
+
+Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classes) {
+  validate(skeleton);
+  require_extent("channels", input.channels);
+  require_extent("height", input.height);
+  require_extent("width", input.width);
+  require_extent("classes", classes);
+  return Writer(graph, skeleton, input).run(classes);
+}
+
+NetCost cost(const Net& net) {
+  const int rows = static_cast<int>(net.rows.size());
+  std::vector<std::int32_t> last_reader(rows, -1);
+  for (int i = 0; i < rows; ++i) {
+    const NetRow& row = net.rows[i];
+    for (int k = 0; k < row.inputs; ++k) last_reader[net.inputs[row.first_input + k]] = i;
+  }
+  const auto bytes = [&](int i) {
+    const Shape s = net.rows[i].out;
+    return times(4, times(s.channels, times(s.height, s.width)));
+  };
+
+  NetCost total{0, 0, 0};
+  std::int64_t alive = 0;
+  for (int i = 0; i < rows; ++i) {
+    const NetRow& row = net.rows[i];
+    const Cost kind = info(row.op).cost;
+    if (kind != Cost::kFree) {
+      const std::int64_t taps = std::int64_t{row.kernel} * row.kernel;
+      const std::int64_t fan_in = net.rows[net.inputs[row.first_input]].out.channels / row.groups;
+      const std::int64_t weights = fan_in * row.out.channels * (kind == Cost::kLinear ? 1 : taps);
+      const std::int64_t others =
+          row.out.channels * (kind == Cost::kLinear ? 1 : 2);  // bias | batch norm
+      total.params = plus(total.params, weights + others);
+      total.macs = plus(total.macs, times(weights, times(row.out.height, row.out.width)));
+    }
+    alive = plus(alive, bytes(i));
+    total.peak_bytes = std::max(total.peak_bytes, alive);
+    for (int k = 0; k < row.inputs; ++k) {
+      const std::int32_t input = net.inputs[row.first_input + k];
+      if (last_reader[input] != i) continue;
+      alive -= bytes(input);
+      last_reader[input] = -1;  // an input that is read twice is freed once
+    }
+  }
+  return total;
+}
+
+}  // namespace nascore
