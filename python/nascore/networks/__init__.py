@@ -1,0 +1,18 @@
+"""Networks as torch modules, and their training."""
+
+from nascore.networks.build import Network, build, build_net
+from nascore.networks.recipe import Recipe
+from nascore.networks.scoring import Score, accuracy
+from nascore.networks.training import Epoch, Fit, fit
+
+__all__ = [
+    "Epoch",
+    "Fit",
+    "Network",
+    "Recipe",
+    "Score",
+    "accuracy",
+    "build",
+    "build_net",
+    "fit",
+]

@@ -1,0 +1,64 @@
+"""How a network is trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from nascore.names import unknown
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training. Drops are fractions of `epochs`, so a longer or shorter one keeps its shape."""
+
+    epochs: int
+    batch: int
+    optimizer: Literal["adam", "sgd"]
+    lr: float
+    momentum: float = 0.9  # of sgd; Adam has 0.9, 0.999 and 1e-8
+    weight_decay: float = 0.0
+    schedule: Literal["drops", "cosine"] = "drops"
+    drops: tuple[float, ...] = ()  # when the learning rate is multiplied by drop_factor
+    drop_factor: float = 0.1
+    restarts: int = 3  # at most, while the first epoch ends no better than chance
+    restart_factor: float = 0.4  # of the learning rate, per restart
+    threads: int = 1  # fixed, because other numbers round sums differently
+
+    @classmethod
+    def search(cls) -> Recipe:
+        """BlockQNN's short training: Adam, the learning rate times 0.2 every 5 epochs."""
+        return cls(12, 256, "adam", 1e-3, drops=(5 / 12, 10 / 12), drop_factor=0.2)
+
+    @classmethod
+    def final(cls) -> Recipe:
+        """BlockQNN's full training: SGD, the learning rate times 0.1 at epochs 150 and 225."""
+        return cls(300, 128, "sgd", 0.1, weight_decay=5e-4, drops=(150 / 300, 225 / 300))
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("adam", "sgd"):
+            raise unknown("optimizer", self.optimizer, ("adam", "sgd"))
+        if self.schedule not in ("drops", "cosine"):
+            raise unknown("schedule", self.schedule, ("drops", "cosine"))
+        for name, holds, rule in (
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch", self.batch >= 2, "at least 2, for batch norm"),
+            ("lr", 0 < self.lr < math.inf, "above 0"),
+            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
+            ("drops", all(0 < drop < 1 for drop in self.drops), "fractions of the epochs"),
+            ("drop_factor", 0 < self.drop_factor <= 1, "in (0, 1]"),
+            ("restarts", self.restarts >= 0, "0 or more"),
+            ("restart_factor", 0 < self.restart_factor <= 1, "in (0, 1]"),
+            ("threads", self.threads >= 1, "at least 1"),
+        ):
+            if not holds:
+                raise ValueError(f"recipe: {name}={getattr(self, name)!r} must be {rule}")
+
+    def lr_at(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0, without restarts."""
+        if self.schedule == "cosine":
+            return self.lr * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+        drops = sum(epoch >= round(drop * self.epochs) for drop in self.drops)
+        return self.lr * self.drop_factor**drops

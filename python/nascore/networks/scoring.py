@@ -1,0 +1,90 @@
+"""A network's score on a part of a task, with the data resident on the device."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from nascore.tasks import Task
+
+
+class Score(NamedTuple):
+    """Accuracy in 0..1 and mean cross-entropy in nats."""
+
+    accuracy: float
+    loss: float
+
+
+def accuracy(
+    network: nn.Module, task: Task, part: str, device: str | torch.device = "auto", batch: int = 256
+) -> Score:
+    """The score of `network`, which it moves to `device`, on the "train", "valid" or "test" part."""
+    device = find_device(device)
+    network.to(device=device, memory_format=torch.channels_last)
+    images, labels = resident(task, part, device)
+    mean, std = (_pixels(values, device) for values in (task.mean, task.std))
+    hits = torch.zeros((), dtype=torch.int64, device=device)
+    loss = torch.zeros((), device=device)
+    was_training = network.training
+    network.eval()
+    with torch.inference_mode(), autocast(device):
+        for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+            logits = class_scores(network, (x - mean) / std, task)
+            hits += (logits.argmax(1) == y).sum()
+            loss += F.cross_entropy(logits, y, reduction="sum")
+    network.train(was_training)
+    return Score(hits.item() / len(labels), loss.item() / len(labels))
+
+
+def class_scores(network: nn.Module, images: Tensor, task: Task) -> Tensor:
+    """Logits [n, outputs]. Raises ValueError where `task` has more classes than outputs."""
+    logits: Tensor = network(images)
+    if logits.shape[1] < task.classes:
+        raise ValueError(
+            f"the network has {logits.shape[1]} outputs, {task.name} has {task.classes} classes: "
+            "build and train one for this task"
+        )
+    return logits
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """A usable device; "auto" is the GPU where there is one. Raises ValueError."""
+    cuda = torch.cuda.is_available()
+    if device == "auto":
+        return torch.device("cuda" if cuda else "cpu")
+    found = torch.device(device)
+    if found.type not in ("cpu", "cuda"):
+        raise ValueError(f"device {str(device)!r}: known are 'auto', 'cpu', 'cuda' and 'cuda:N'")
+    if found.type == "cuda" and not cuda:
+        raise ValueError(f"device {str(device)!r}: torch finds no GPU; use 'cpu' or 'auto'")
+    return found
+
+
+@functools.lru_cache(maxsize=6)
+def resident(task: Task, part: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images uint8 [n, C, H, W] and labels [n] on the device, shared by all trials of a process."""
+    images, labels = task.split(part)
+    return torch.tensor(images, device=device), torch.tensor(labels, device=device)
+
+
+def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Mixed precision on a GPU, nothing on a CPU."""
+    if device.type == "cpu":
+        return contextlib.nullcontext()
+    return torch.autocast("cuda", low_precision())
+
+
+def low_precision() -> torch.dtype:
+    """The GPU's 16-bit type; the emulated bfloat16 of GPUs before Ampere is slow."""
+    native = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if native else torch.float16
+
+
+def _pixels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Per-channel values in 0..1 in units of uint8 images, [1, C, 1, 1]."""
+    return torch.tensor(values, device=device).view(1, -1, 1, 1) * 255
