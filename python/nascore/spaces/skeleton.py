@@ -1,0 +1,59 @@
+"""The fixed network that a searched block is put into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nascore import _core
+from nascore.spaces.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A stem, then per width a group of `blocks` blocks with 2x2 pooling between, and a classifier.
+
+    ValueError names a field that is out of range.
+    """
+
+    stem_width: int = 32
+    stem_stride: int = 1
+    stem_pool: bool = False
+    blocks: int = 4
+    widths: tuple[int, ...] = (32, 64, 128)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))  # a list, where it comes from JSON
+        self.core()
+
+    @classmethod
+    def cifar(cls) -> Skeleton:
+        """The paper's for 32x32 images."""
+        return cls()
+
+    @classmethod
+    def imagenet(cls) -> Skeleton:
+        """The paper's for 224x224 images."""
+        return cls(64, 2, True, 3, (64, 128, 256, 512))
+
+    @classmethod
+    def small(cls) -> Skeleton:
+        """For images of 8x8 to 28x28."""
+        return cls(stem_width=16, blocks=1, widths=(16, 32))
+
+    def core(self) -> _core.Skeleton:
+        return _core.Skeleton(
+            self.stem_width, self.stem_stride, self.stem_pool, self.blocks, list(self.widths)
+        )
+
+    def expand(
+        self, architecture: Architecture, shape: tuple[int, int, int], classes: int
+    ) -> _core.Net:
+        """The network for images of `shape` (C, H, W), each block the architecture's cleaned graph.
+
+        ValueError where the architecture has no graph, the network is too wide, or the image too
+        small.
+        """
+        if (graph := architecture.graph) is None:
+            raise ValueError(f"an architecture of space {architecture.space!r} has no graph")
+        channels, height, width = shape
+        return _core.expand(graph, self.core(), channels, height, width, classes)
