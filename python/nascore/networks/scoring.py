@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from nascore.tasks import Task
+from nascore.tasks import Part, Task, in_order, resident
 
 
 class Score(NamedTuple):
@@ -21,20 +21,23 @@ class Score(NamedTuple):
 
 
 def accuracy(
-    network: nn.Module, task: Task, part: str, device: str | torch.device = "auto", batch: int = 256
+    network: nn.Module,
+    task: Task,
+    part: Part,
+    device: str | torch.device = "auto",
+    batch: int = 256,
 ) -> Score:
-    """The score of `network`, which it moves to `device`, on the "train", "valid" or "test" part."""
+    """The score of `network`, which it moves to `device`, on a part of `task`."""
     device = find_device(device)
-    network.to(device=device, memory_format=torch.channels_last)
-    images, labels = resident(task, part, device)
-    mean, std = (_pixels(values, device) for values in (task.mean, task.std))
+    place(network, device)
+    images, labels = data_on(device, task, part)
     hits = torch.zeros((), dtype=torch.int64, device=device)
     loss = torch.zeros((), device=device)
     was_training = network.training
     network.eval()
     with torch.inference_mode(), autocast(device):
-        for x, y in zip(images.split(batch), labels.split(batch), strict=True):
-            logits = class_scores(network, (x - mean) / std, task)
+        for x, y in in_order(images, labels, batch, task.mean, task.std):
+            logits = class_scores(network, x, task)
             hits += (logits.argmax(1) == y).sum()
             loss += F.cross_entropy(logits, y, reduction="sum")
     network.train(was_training)
@@ -65,11 +68,15 @@ def find_device(device: str | torch.device) -> torch.device:
     return found
 
 
+def place(network: nn.Module, device: torch.device) -> None:
+    """Moves `network`, channels last: 1.1 to 2.1 times as fast on a CPU too, on every net tried."""
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's annotations
+
+
 @functools.lru_cache(maxsize=6)
-def resident(task: Task, part: str, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images uint8 [n, C, H, W] and labels [n] on the device, shared by all trials of a process."""
-    images, labels = task.split(part)
-    return torch.tensor(images, device=device), torch.tensor(labels, device=device)
+def data_on(device: torch.device, task: Task, part: Part) -> tuple[Tensor, Tensor]:
+    """Images uint8 [n, C, H, W] and labels [n], which all trials of a process share."""
+    return resident(task, part, device)
 
 
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -83,8 +90,3 @@ def low_precision() -> torch.dtype:
     """The GPU's 16-bit type; the emulated bfloat16 of GPUs before Ampere is slow."""
     native = torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if native else torch.float16
-
-
-def _pixels(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Per-channel values in 0..1 in units of uint8 images, [1, C, 1, 1]."""
-    return torch.tensor(values, device=device).view(1, -1, 1, 1) * 255

@@ -1,0 +1,6 @@
+"""Who scores an architecture."""
+
+from nascore.evaluators.table import TableEvaluator
+from nascore.evaluators.train import TrainEvaluator
+
+__all__ = ["TableEvaluator", "TrainEvaluator"]

@@ -1,0 +1,83 @@
+"""Scores by short training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import torch
+
+from nascore.networks import Recipe, build_net, fit
+from nascore.networks.scoring import find_device
+from nascore.spaces import Architecture, BlockSpace, Skeleton
+from nascore.tasks import Task
+from nascore.trial import Evaluation, Job, Limits
+
+
+@dataclass(frozen=True)
+class TrainEvaluator:
+    """Trains each block in `skeleton` and measures it on the task's validation part.
+
+    Raises ValueError where the task's images are too small for the skeleton, or the device is
+    not there.
+    """
+
+    task: Task
+    skeleton: Skeleton
+    recipe: Recipe
+    limits: Limits = field(default_factory=Limits)
+    time_limit_s: float | None = None  # per architecture
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        find_device(self.device)
+        convolution = BlockSpace().architecture("[(1,1,1,0,0)]")
+        self.skeleton.expand(convolution, self.task.shape, self.task.classes)
+
+    def key(self, architecture: Architecture) -> str:
+        setting = [asdict(value) for value in (self.skeleton, self.recipe, self.limits)]
+        text = json.dumps([self.task.fingerprint, setting, self.time_limit_s])
+        return f"{architecture.hash}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+    def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
+        return [self._evaluate(job) for job in jobs]
+
+    def _evaluate(self, job: Job) -> Evaluation:
+        graph = job.architecture.graph
+        if graph is None:
+            raise TypeError(f"a {job.architecture.space} architecture has no network to train")
+        metrics = {"density": graph.density(), "longest_path": float(graph.longest_path())}
+        if graph.layers() == 0:
+            return Evaluation(metrics, "proxy", "invalid", "empty block")
+        try:
+            net = self.skeleton.expand(job.architecture, self.task.shape, self.task.classes)
+        except ValueError as error:  # too wide; what else could be wrong was tried at the start
+            return Evaluation(metrics, "proxy", "too large", str(error))
+        cost = {"params": net.params, "macs": net.macs, "peak_bytes": net.peak_bytes}
+        metrics |= {name: float(value) for name, value in cost.items()}
+        for name, most in asdict(self.limits).items():
+            if most is not None and cost[name] > most:
+                message = f"{name}={cost[name]:,} passes the limit {most:,}"
+                return Evaluation(metrics, "proxy", "too large", message)
+
+        limits_s = [s for s in (self.time_limit_s, job.deadline_s) if s is not None]
+        fitted = fit(
+            build_net(net, job.seed),
+            self.task,
+            self.recipe,
+            job.seed,
+            self.device,
+            time_limit_s=min(limits_s, default=None),
+        )
+        if fitted.status == "out of memory" and torch.cuda.is_available():
+            torch.cuda.empty_cache()  # the other candidates on this GPU need what this one held
+        metrics |= {
+            "epochs": float(fitted.epochs),
+            "seconds": fitted.seconds,
+            "images_per_s": fitted.images_per_s,
+        }
+        if fitted.valid is not None:
+            metrics |= {"val_accuracy": fitted.valid.accuracy, "val_loss": fitted.valid.loss}
+        return Evaluation(metrics, "proxy", fitted.status, fitted.message)
