@@ -67,7 +67,7 @@ Array<std::int64_t> nsc_cost(const Given<std::int16_t>& given, const Skeleton& s
   for (py::ssize_t i = 0; i < n; ++i, code += 5 * slots, cell += 3) {
     const nsc::Problem problem = nsc::validate(code, slots);
     if (problem.row != 0) {
-      throw std::invalid_argument("item " + std::to_string(i) + ": " + nsc::message(code, problem));
+      throw std::invalid_argument("code " + std::to_string(i) + ", " + nsc::message(code, problem));
     }
     try {
       const Graph graph = clean(nsc::to_graph(code, slots));

@@ -20,11 +20,14 @@ Code = tuple[Any, ...]
 def block_rows(code: npt.ArrayLike) -> npt.NDArray[np.int16]:
     """The rows `[L, 5]` of a block's code; ValueError where they are no rows of five integers."""
     try:
-        rows = np.array(code, np.int16)
-    except (OverflowError, TypeError, ValueError):
-        rows = np.empty(0, np.int16)
-    if rows.ndim != 2 or rows.shape[1] != 5:
-        raise ValueError(f"a block's code is rows of five 16-bit integers, got {code!r}")
+        given = np.asarray(code)
+    except ValueError:  # ragged
+        given = np.empty(0)
+    if given.ndim != 2 or given.shape[1] != 5 or given.dtype.kind not in "iu":
+        raise ValueError(f"a block's code is rows of five integers, got {code!r}")
+    rows = given.astype(np.int16)
+    if (rows != given).any():
+        raise ValueError(f"a block's code is of 16-bit integers, got {code!r}")
     return rows
 
 
