@@ -1,0 +1,121 @@
+"""Data sets of the Hugging Face hub, and parquet files in the same form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nascore.tasks.cache import Source
+from nascore.tasks.pictures import Picture, Progress, assign, encoded
+
+_ROWS = 256  # read at once
+
+
+def from_hub(
+    repository: str, config: str | None, label: str | None, progress: Progress | None
+) -> Source:
+    """A data set of the hub, or of the hub's own cache on this machine."""
+    datasets = _library()
+    try:
+        splits = datasets.load_dataset(repository, config)
+    except Exception as error:  # network, hub and format errors share no base class
+        raise ValueError(
+            f"{repository!r} is no folder here, and no data set that can be had from the Hugging "
+            f"Face hub ({error}); check the name, or give the path of a folder of its parquet files"
+        ) from error
+    return _source(repository, splits, label, progress)
+
+
+def from_parquet(folder: Path, scratch: Path, progress: Progress | None) -> Source:
+    """The parquet files below `folder`; "train", "test" and so on in their names say the part."""
+    datasets = _library()
+    shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        splits = datasets.load_dataset("parquet", data_dir=str(folder), cache_dir=str(scratch))
+    except Exception as error:  # arrow and format errors share no base class
+        raise ValueError(f"the parquet files in {folder} cannot be read: {error}") from error
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
+    return _source(str(folder), splits, None, progress)
+
+
+def _library() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError("this task needs datasets: pip install 'nascore[data]'") from error
+    return datasets
+
+
+def _source(
+    name: str, splits: Mapping[str, Any], label: str | None, progress: Progress | None
+) -> Source:
+    datasets = _library()
+    parts = assign(name, map(str, splits))
+    features = splits[parts[0]].features
+    image = _only(name, "image column", [c for c, f in features.items() if _is_image(f)])
+    label = label or _label(name, features)
+    for part in parts:
+        if part is not None and not len(splits[part]):
+            raise ValueError(f"{name}: the split {part!r} is empty")
+    labels = [list(splits[part][label]) if part is not None else [] for part in parts]
+    if isinstance(features[label], datasets.ClassLabel):
+        class_names = list(features[label].names)
+        numbers: dict[Any, int] = {i: i for i in range(len(class_names))}
+    else:
+        known = sorted(set(labels[0]) - {None})
+        class_names = list(map(str, known))
+        numbers = {value: i for i, value in enumerate(known)}
+    for part, values in zip(parts, labels, strict=True):
+        for row, value in enumerate(values):
+            if value not in numbers:
+                raise ValueError(
+                    f"{name}: row {row} of split {part!r} has the {label} {value!r}, "
+                    f"which is none of the {len(numbers)} classes to be learnt"
+                )
+    tables = {
+        part: splits[part].select_columns([image]).cast_column(image, datasets.Image(decode=False))
+        for part in parts
+        if part is not None
+    }
+
+    def read() -> Iterator[Picture]:
+        for part, table in tables.items():
+            for start in range(0, len(table), _ROWS):
+                for row, cell in enumerate(table[start : start + _ROWS][image], start):
+                    found = cell or {}  # a missing image is an unreadable one
+                    data = found.get("bytes") or Path(found.get("path") or "")
+                    yield f"{name}: row {row} of split {part!r}", data
+
+    counted = [[numbers[value] for value in values] for values in labels]
+    return encoded(name, class_names, counted, read, progress)
+
+
+def _is_image(feature: Any) -> bool:
+    """Also where the files do not say so: encoded bytes, alone or with a path."""
+    datasets = _library()
+    if isinstance(feature, dict):
+        return "bytes" in feature
+    return isinstance(feature, datasets.Image) or getattr(feature, "dtype", "") == "binary"
+
+
+def _label(name: str, features: Mapping[str, Any]) -> str:
+    datasets = _library()
+    classes = [c for c, f in features.items() if isinstance(f, datasets.ClassLabel)]
+    plain = [
+        c
+        for c, f in features.items()
+        if isinstance(f, datasets.Value) and f.dtype.startswith(("int", "uint", "string"))
+    ]
+    found = classes or plain
+    return _only(name, "label column", ["label"] if "label" in found else found)
+
+
+def _only(name: str, kind: str, columns: Sequence[str]) -> str:
+    if len(columns) != 1:
+        listed = ", ".join(columns) or "none"
+        raise ValueError(f"{name}: there must be exactly one {kind}; found: {listed}")
+    return columns[0]
