@@ -115,12 +115,12 @@ void bind_net(py::module_& m) {
   m.def("expand", &expand_and_cost, py::call_guard<py::gil_scoped_release>(), py::arg("graph"),
         py::arg("skeleton"), py::arg("channels"), py::arg("height"), py::arg("width"),
         py::arg("classes"),
-        "The network of a block's graph in a skeleton, the graph taken as it is; ValueError where "
-        "it is too wide or the image too small.");
+        "The network of a block's graph, taken as it is, in a skeleton.\n\n"
+        "ValueError where it is too wide, the image too small, or the graph no block.");
   m.def("nsc_cost", &nsc_cost, py::arg("codes"), py::arg("skeleton"), py::arg("channels"),
         py::arg("height"), py::arg("width"), py::arg("classes"),
-        "params, macs and peak_bytes, int64 `[n, 3]`, of the cleaned blocks int16 `[n, L, 5]`; -1 "
-        "where a network is too wide, ValueError where a code is wrong or the image too small.");
+        "params, macs and peak_bytes, int64 `[n, 3]`, of the cleaned blocks int16 `[n, L, 5]`.\n\n"
+        "-1 where a network is too wide; ValueError where a code is wrong or the image too small.");
 }
 
 }  // namespace nascore::bindings

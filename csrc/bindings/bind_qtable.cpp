@@ -88,18 +88,22 @@ void bind_qtable(py::module_& m) {
            "Every value is `initial` until a sweep changes it.")
       .def("choose", &choose, py::arg("observation"), py::arg("legal"), py::arg("epsilon"),
            py::arg("seed"), py::arg("stream"), py::arg("counter"),
-           "Epsilon-greedy actions int32 `[n]`, ties at random. Item i draws at counter + i: a "
-           "uniform number of `stream`; where it is below epsilon an integer of `stream + 1` among "
-           "the legal actions, else one among the best, in ascending order.")
-      .def("sweep", &sweep, py::arg("observation"), py::arg("actions"), py::arg("legal"),
-           py::arg("rewards"), "Learns one trajectory of T steps, the last one first.")
+           "Epsilon-greedy actions int32 `[n]`, ties at random.\n\n"
+           "Item i draws at counter + i: a uniform number of `stream`; where it is below epsilon,\n"
+           "an integer of `stream + 1` among the legal actions, else one among the best of them,\n"
+           "in ascending order. ValueError names an item without a legal action.")
+      .def(
+          "sweep", &sweep, py::arg("observation"), py::arg("actions"), py::arg("legal"),
+          py::arg("rewards"),
+          "Learns one trajectory of T steps, the last one first.\n\n"
+          "ValueError, and nothing learned, names a step of an illegal action or no finite reward.")
       .def("values", &values, py::arg("observation"), "float64 `[n, A]`.")
       .def("state", &state,
-           "keys int16 `[m, V]`, and row, action int32 and value float64 `[e]` of what differs "
-           "from the initial value.")
+           "All that was learned: keys int16 `[m, V]`, and of their values, where not `initial`,\n"
+           "row and action int32 and value float64 `[e]`.")
       .def("load", &load, py::arg("keys"), py::arg("row"), py::arg("action"), py::arg("value"),
-           "Takes the place of all that was learned; ValueError where the state is not one of such "
-           "a table, which then stays as it was.");
+           "Replaces all that was learned by what `state` gave.\n\n"
+           "ValueError, and nothing replaced, where it comes from another space.");
 }
 
 }  // namespace nascore::bindings

@@ -54,7 +54,7 @@ Array<T> fold(const Space& space, const States& given, Read read) {
   return out;
 }
 
-py::tuple heads(const Space& space) {
+py::typing::Tuple<int, py::ellipsis> heads(const Space& space) {
   py::tuple out(space.heads().size());
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = space.heads()[i];
   return out;
@@ -108,8 +108,8 @@ void bind_spaces(py::module_& m) {
           },
           py::arg("state"), "bool `[n, A]`; all False where a state is finished.")
       .def("step", &step, py::arg("state"), py::arg("action"),
-           "The states after the actions int32 `[n]`; a finished one stays as it is. ValueError "
-           "names the item and action that are illegal.")
+           "The states after the actions int32 `[n]`; a finished one stays as it is.\n\n"
+           "ValueError names the item and the action that is illegal.")
       .def(
           "done",
           [](const Space& self, const States& state) {

@@ -1,0 +1,360 @@
+"""
+The compiled core of nascore: arrays in, arrays out.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+
+import numpy
+import numpy.typing
+
+__all__: list[str] = [
+    "NET_COLUMNS",
+    "OPS",
+    "BlockSpace",
+    "ChoicesSpace",
+    "Graph",
+    "Net",
+    "QTable",
+    "Skeleton",
+    "Space",
+    "expand",
+    "graph_hash",
+    "integers",
+    "normal",
+    "nsc_cost",
+    "nsc_hash",
+    "nsc_message",
+    "nsc_parse",
+    "nsc_print",
+    "nsc_validate",
+    "philox4x32",
+    "uniform",
+]
+
+class Graph:
+    """
+    A block as a labelled directed acyclic multigraph; immutable.
+    """
+    @staticmethod
+    def from_arrays(
+        nodes: numpy.typing.NDArray[numpy.int32], edges: numpy.typing.NDArray[numpy.int32]
+    ) -> Graph:
+        """
+        The graph of nodes `[V, 4]` (op, kernel, stride, dilation), edges `[E, 2]`.
+
+        ValueError names the node or edge that is wrong.
+        """
+    @staticmethod
+    def from_nsc(code: numpy.typing.NDArray[numpy.int16]) -> Graph:
+        """
+        The graph of a code `[L, 5]`, output attached, not cleaned.
+
+        ValueError says which row breaks which rule.
+        """
+    def clean(self) -> Graph:
+        """
+        The graph of the same function, without no-ops and dead nodes.
+        """
+    def density(self) -> float:
+        """
+        Edges that do not end in the output, over layers; 0 if none.
+        """
+    def hash(self) -> str:
+        """
+        32 hex digits, equal if and only if the graphs are isomorphic.
+        """
+    def layers(self) -> int:
+        """
+        The number of nodes that are neither input nor output.
+        """
+    def longest_path(self) -> int:
+        """
+        Layers on the longest way from an input to the output.
+        """
+    def order(self) -> list[int]:
+        """
+        The nodes in topological order: inputs first, among ready ones the lowest.
+        """
+    @property
+    def edges(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        from, to; parallel edges repeated: `[E, 2]`.
+        """
+    @property
+    def nodes(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        op, kernel, stride, dilation: `[V, 4]`.
+        """
+
+class Skeleton:
+    """
+    The fixed outside of a network: stem, groups of blocks, classifier.
+    """
+    def __init__(
+        self,
+        stem_width: int,
+        stem_stride: int,
+        stem_pool: bool,
+        blocks: int,
+        widths: collections.abc.Sequence[int],
+    ) -> None:
+        """
+        ValueError names the field that is out of range.
+        """
+
+class Net:
+    """
+    A whole network as rows in the order in which they run.
+    """
+    @property
+    def inputs(self) -> list[tuple[int, ...]]:
+        """
+        Per row, the rows that it reads.
+        """
+    @property
+    def macs(self) -> int:
+        """
+        Multiply-adds of convolutions and linear layers for one image.
+        """
+    @property
+    def params(self) -> int:
+        """
+        Trainable parameters.
+        """
+    @property
+    def peak_bytes(self) -> int:
+        """
+        Most float32 activation bytes alive at once for one image, in inference.
+        """
+    @property
+    def rows(self) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        int64 `[R, 8]`, columns NET_COLUMNS.
+        """
+
+class Space:
+    """
+    A decision process over batches of states `[n, W]`.
+    """
+    def actions(
+        self, state: numpy.typing.NDArray[numpy.int16]
+    ) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        The way back from finished states: int32 `[n, max_steps]`, -1 after the last action.
+        """
+    def done(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.bool]:
+        """
+        bool `[n]`.
+        """
+    def features(
+        self, state: numpy.typing.NDArray[numpy.int16]
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        What a network reads, float32 `[n, F]`.
+        """
+    def head(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        Which of the heads decides next, int32 `[n]`.
+        """
+    def legal(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.bool]:
+        """
+        bool `[n, A]`; all False where a state is finished.
+        """
+    def observe(
+        self, state: numpy.typing.NDArray[numpy.int16]
+    ) -> numpy.typing.NDArray[numpy.int16]:
+        """
+        What a table is keyed on, int16 `[n, V]`.
+        """
+    def start(self, n: int) -> numpy.typing.NDArray[numpy.int16]:
+        """
+        `n` states with nothing decided, int16 `[n, W]`.
+        """
+    def step(
+        self, state: numpy.typing.NDArray[numpy.int16], action: numpy.typing.NDArray[numpy.int32]
+    ) -> numpy.typing.NDArray[numpy.int16]:
+        """
+        The states after the actions int32 `[n]`; a finished one stays as it is.
+
+        ValueError names the item and the action that is illegal.
+        """
+    @property
+    def heads(self) -> tuple[int, ...]:
+        """
+        Sizes of the kinds of decision; A is the largest.
+        """
+    @property
+    def max_steps(self) -> int:
+        """
+        Decisions of the longest walk.
+        """
+
+class BlockSpace(Space):
+    """
+    Blocks of up to `max_layers` layers, row by row.
+    """
+    def __init__(self, max_layers: int) -> None: ...
+
+class ChoicesSpace(Space):
+    """
+    A product of choices of the given sizes.
+    """
+    def __init__(self, sizes: collections.abc.Sequence[int]) -> None: ...
+
+class QTable:
+    """
+    Tabular Q-learning: observation `[V]` -> `[A]` values.
+    """
+    def __init__(
+        self, actions: int, observation_width: int, alpha: float, gamma: float, initial: float
+    ) -> None:
+        """
+        Every value is `initial` until a sweep changes it.
+        """
+    def choose(
+        self,
+        observation: numpy.typing.NDArray[numpy.int16],
+        legal: numpy.typing.NDArray[numpy.bool],
+        epsilon: float,
+        seed: int,
+        stream: int,
+        counter: int,
+    ) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        Epsilon-greedy actions int32 `[n]`, ties at random.
+
+        Item i draws at counter + i: a uniform number of `stream`; where it is below epsilon,
+        an integer of `stream + 1` among the legal actions, else one among the best of them,
+        in ascending order. ValueError names an item without a legal action.
+        """
+    def load(
+        self,
+        keys: numpy.typing.NDArray[numpy.int16],
+        row: numpy.typing.NDArray[numpy.int32],
+        action: numpy.typing.NDArray[numpy.int32],
+        value: numpy.typing.NDArray[numpy.float64],
+    ) -> None:
+        """
+        Replaces all that was learned by what `state` gave.
+
+        ValueError, and nothing replaced, where it comes from another space.
+        """
+    def state(
+        self,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.int16],
+        numpy.typing.NDArray[numpy.int32],
+        numpy.typing.NDArray[numpy.int32],
+        numpy.typing.NDArray[numpy.float64],
+    ]:
+        """
+        All that was learned: keys int16 `[m, V]`, and of their values, where not `initial`,
+        row and action int32 and value float64 `[e]`.
+        """
+    def sweep(
+        self,
+        observation: numpy.typing.NDArray[numpy.int16],
+        actions: numpy.typing.NDArray[numpy.int32],
+        legal: numpy.typing.NDArray[numpy.bool],
+        rewards: numpy.typing.NDArray[numpy.float64],
+    ) -> None:
+        """
+        Learns one trajectory of T steps, the last one first.
+
+        ValueError, and nothing learned, names a step of an illegal action or no finite reward.
+        """
+    def values(
+        self, observation: numpy.typing.NDArray[numpy.int16]
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        float64 `[n, A]`.
+        """
+
+def expand(
+    graph: Graph, skeleton: Skeleton, channels: int, height: int, width: int, classes: int
+) -> Net:
+    """
+    The network of a block's graph, taken as it is, in a skeleton.
+
+    ValueError where it is too wide, the image too small, or the graph no block.
+    """
+
+def graph_hash(
+    labels: numpy.typing.NDArray[numpy.int16], adjacency: numpy.typing.NDArray[numpy.uint8]
+) -> numpy.typing.NDArray[numpy.uint64]:
+    """
+    Canonical hashes (high, low) of graphs as they are: `[n, 2]`.
+
+    `labels` `[n, V]` may be any numbers; `adjacency` `[n, V, V]` holds the number of edges
+    i -> j; node 0 is the input, node V-1 the output. ValueError names a graph with a cycle.
+    """
+
+def integers(
+    seed: int, stream: int, counter: int, n: int, bound: int
+) -> numpy.typing.NDArray[numpy.uint32]:
+    """
+    Unbiased integers in [0, bound), `[n]`; number i belongs to counter + i.
+    """
+
+def normal(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Standard normal numbers, `[n]`; number i belongs to counter + i.
+    """
+
+def nsc_cost(
+    codes: numpy.typing.NDArray[numpy.int16],
+    skeleton: Skeleton,
+    channels: int,
+    height: int,
+    width: int,
+    classes: int,
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    params, macs and peak_bytes, int64 `[n, 3]`, of the cleaned blocks int16 `[n, L, 5]`.
+
+    -1 where a network is too wide; ValueError where a code is wrong or the image too small.
+    """
+
+def nsc_hash(codes: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.uint64]:
+    """
+    Canonical hashes (high, low) of the cleaned graphs of codes `[n, L, 5]`: `[n, 2]`.
+
+    ValueError names the code and the row of the first bad one.
+    """
+
+def nsc_message(code: numpy.typing.NDArray[numpy.int16]) -> str:
+    """
+    What is wrong with a code `[L, 5]`, row and rule; empty if it is valid.
+    """
+
+def nsc_parse(text: str) -> numpy.typing.NDArray[numpy.int16]:
+    """
+    The code `[L, 5]` of its list form, not validated; ValueError names the position.
+    """
+
+def nsc_print(code: numpy.typing.NDArray[numpy.int16]) -> str:
+    """
+    The list form of a code `[L, 5]`, without its padding.
+    """
+
+def nsc_validate(codes: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.int16]:
+    """
+    The first bad row of each code `[n, L, 5]`, 1-based, 0 where the code is valid: `[n]`.
+    """
+
+def philox4x32(
+    counter: numpy.typing.NDArray[numpy.uint32], key: numpy.typing.NDArray[numpy.uint32]
+) -> numpy.typing.NDArray[numpy.uint32]:
+    """
+    The Philox 4x32-10 block function of counters `[n, 4]` and keys `[n, 2]`: `[n, 4]`.
+    """
+
+def uniform(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Uniform numbers in [0, 1), `[n]`; number i belongs to counter + i.
+    """
+
+NET_COLUMNS: tuple[str, ...]
+OPS: dict[str, tuple[int, tuple[int, ...], int]]
