@@ -1,0 +1,35 @@
+"""The loop that searches, and the log from which any search goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nascore.search.ask_tell import AskTell
+from nascore.search.executors import Executor, InProcess, Pool
+from nascore.search.folder import RunError
+from nascore.search.loop import Run, Search
+from nascore.search.rewards import Accuracy, EarlyStop
+from nascore.search.store import Store, trial_json
+from nascore.search.workers import Workers, visible_gpus
+
+__all__ = [
+    "Accuracy",
+    "AskTell",
+    "EarlyStop",
+    "Executor",
+    "InProcess",
+    "Pool",
+    "Run",
+    "RunError",
+    "Search",
+    "Store",
+    "Workers",
+    "open_run",
+    "trial_json",
+    "visible_gpus",
+]
+
+
+def open_run(where: str | Path) -> Store:
+    """A run to read, while it is going on or after; raises RunError where there is none."""
+    return Store.open(where)

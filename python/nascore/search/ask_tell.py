@@ -1,0 +1,209 @@
+"""The stage of every agent that proposes and is told: ask, evaluate, reward, tell."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from itertools import groupby
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import torch
+
+from nascore.search.folder import RunError
+from nascore.search.loop import Run
+from nascore.search.store import Asked
+from nascore.trial import Agent, Evaluation, Evaluator, Reward, Trial
+
+
+class AskTell:
+    """A stage of `trials` trials, asked for in groups of `batch`.
+
+    In fixed order the group that starts with trial i is asked for when exactly the trials below
+    i - in_flight were told, each group at once; `in_flight` is a multiple of `batch`. A proposal
+    whose evaluation key an earlier trial had takes that trial's result. `deadline_s` is each
+    evaluation's time; the agent's state is kept every `snapshot_every` trials.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        evaluator: Evaluator,
+        reward: Reward,
+        trials: int,
+        *,
+        batch: int = 1,
+        in_flight: int = 0,
+        deadline_s: float | None = None,
+        snapshot_every: int = 256,
+    ) -> None:
+        if trials < 1:
+            raise ValueError(f"trials={trials}: a search needs at least one trial")
+        if batch < 1:
+            raise ValueError(f"batch={batch}: a group has at least one trial")
+        if in_flight < 0 or in_flight % batch:
+            raise ValueError(
+                f"in_flight={in_flight} must be a multiple of batch={batch}, or 0: "
+                "trials are told in whole groups"
+            )
+        self.agent = agent
+        self.evaluator = evaluator
+        self.reward = reward
+        self.trials = trials
+        self.batch = batch
+        self.in_flight = in_flight
+        self.deadline_s = deadline_s
+        self.snapshot_every = snapshot_every
+        self._fresh = _dumps(agent.state_dict())  # so that a search can be run again
+
+    def run(self, run: Run) -> Iterator[Trial]:
+        """Starts, or goes on from the log; raises RunError when the agent contradicts the log."""
+        after, state = run.store.last_snapshot(run.stage) or (0, self._fresh)
+        self.agent.load_state_dict(_loads(state))
+        for event in run.store.log(run.stage, after):
+            if event.told:
+                self.agent.tell(event.told)
+            elif tuple(self.agent.ask(len(event.asked))) != event.asked:
+                raise RunError(
+                    f"run {run.store.name} cannot go on: the agent no longer proposes what the "
+                    "log says, so its version, its seed or its settings are not the same"
+                )
+        yield from _Session(self, run).trials()
+
+
+class _Session:
+    """One stage at work on one run: what is asked, running, finished and told."""
+
+    def __init__(self, stage: AskTell, run: Run) -> None:
+        self.stage = stage
+        self.run = run
+        self.asked = run.store.asked(run.stage)
+        self.untold = 0
+        self.since_snapshot = 0
+        self.first_of_key = run.store.keys()
+        self.todo: deque[Asked] = deque()
+        self.running: dict[int, tuple[Asked, Future[Evaluation]]] = {}
+        self.done: SimpleQueue[int] = SimpleQueue()  # filled by the executor's threads
+        self.repeats: dict[int, list[Asked]] = {}  # by the unfinished trial that they wait for
+        self.finished: dict[int, Trial] = {}  # but not told
+        self.groups: deque[list[int]] = deque()  # what is told at once, the next one first
+        self._take(run.store.pending(run.stage))
+
+    def trials(self) -> Iterator[Trial]:
+        try:
+            while (self.untold or self.asked < self.stage.trials) and self.run.left_s() > 0:
+                if self._may_ask():
+                    self._ask()
+                elif self.groups and all(n in self.finished for n in self.groups[0]):
+                    yield from self._tell(self.groups.popleft())
+                elif self.todo:
+                    self._submit(self.todo.popleft())
+                    self._collect(0)
+                else:
+                    self._collect(self.run.left_s())
+            # Unless all is done, the time is up: what runs may end, and what ended is told.
+            for _, future in list(self.running.values()):
+                future.cancel()
+            while self.running:
+                self._collect(threading.TIMEOUT_MAX)
+            if self.finished:
+                yield from self._tell(sorted(self.finished))
+        except (KeyboardInterrupt, GeneratorExit):
+            while self._collect(0):
+                pass
+            raise
+        finally:
+            for _, future in self.running.values():
+                future.cancel()
+
+    def _may_ask(self) -> bool:
+        if self.asked == self.stage.trials:
+            return False
+        if self.run.order == "fixed":
+            return self.untold <= self.stage.in_flight
+        return self.untold < max(self.stage.in_flight + 1, self.run.executor.workers)
+
+    def _ask(self) -> None:
+        store, evaluator = self.run.store, self.stage.evaluator
+        n = min(self.stage.batch, self.stage.trials - self.asked)
+        proposals = self.stage.agent.ask(n)
+        keys = [evaluator.key(proposal.architecture) for proposal in proposals]
+        firsts = [self.first_of_key.setdefault(k, i) for i, k in enumerate(keys, store.next_number)]
+        repeats = [None if f == i else f for i, f in enumerate(firsts, store.next_number)]
+        self._take(store.ask(self.run.stage, proposals, keys, repeats))
+        self.asked += n
+
+    def _take(self, asked: Sequence[Asked]) -> None:
+        """Gives what was asked and not told its place in the queues."""
+        self.untold += len(asked)
+        if self.run.order == "fixed":
+            events = groupby(asked, lambda a: a.event)
+            self.groups.extend([a.number for a in group] for _, group in events)
+        for a in asked:
+            if a.trial is not None:
+                self._queue_to_tell(a.trial)
+            elif a.repeat_of is None:
+                self.todo.append(a)
+            elif (evaluation := self.run.store.evaluation(a.repeat_of)) is not None:
+                self._finish([a], evaluation)
+            else:
+                self.repeats.setdefault(a.repeat_of, []).append(a)
+
+    def _submit(self, asked: Asked) -> None:
+        number = asked.number
+        job = self.run.job(number, asked.proposal.architecture, self.stage.deadline_s)
+        future = self.run.executor.submit(self.stage.evaluator, job)
+        self.running[number] = (asked, future)
+        future.add_done_callback(lambda _: self.done.put(number))
+
+    def _collect(self, wait_s: float) -> bool:
+        """Waits for a result and records it; false when none came in time."""
+        try:
+            number = self.done.get(timeout=wait_s)
+        except Empty:
+            return False
+        asked, future = self.running.pop(number)
+        if not future.cancelled():
+            evaluation = future.result()
+            self._finish([asked, *self.repeats.pop(number, ())], evaluation)
+        return True
+
+    def _finish(self, group: Sequence[Asked], evaluation: Evaluation) -> None:
+        trials = []
+        for a in group:
+            job = self.run.job(a.number, a.proposal.architecture, self.stage.deadline_s)
+            reward = self.stage.reward(job, evaluation)
+            trials.append(Trial(a.number, a.proposal, evaluation, reward, a.repeat_of))
+        self.run.store.finish(trials)
+        for trial in trials:
+            self._queue_to_tell(trial)
+            self.run.on_result(trial)
+
+    def _queue_to_tell(self, trial: Trial) -> None:
+        self.finished[trial.number] = trial
+        if self.run.order == "arrival":
+            self.groups.append([trial.number])
+
+    def _tell(self, numbers: Sequence[int]) -> Iterator[Trial]:
+        trials = [self.finished.pop(number) for number in numbers]
+        self.run.store.tell(trials)
+        self.stage.agent.tell(trials)
+        self.untold -= len(trials)
+        self.since_snapshot += len(trials)
+        if self.since_snapshot >= self.stage.snapshot_every:
+            self.run.store.snapshot(self.run.stage, _dumps(self.stage.agent.state_dict()))
+            self.since_snapshot = 0
+        yield from trials
+
+
+def _dumps(state: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    return buffer.getvalue()
+
+
+def _loads(state: bytes) -> Any:
+    return torch.load(io.BytesIO(state), weights_only=True)
