@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-import nascore
 from nascore.networks import Epoch, Network, Recipe, accuracy, build_net, fit
 from nascore.search import RunError
 from nascore.spaces import Architecture, Skeleton
@@ -70,7 +70,7 @@ def retrain(
 
     net = skeleton.expand(architecture, task.shape, task.classes)
     card = {
-        "nascore": nascore.__version__,
+        "nascore": version("nascore"),
         **setting,
         "shape": task.shape,
         "classes": task.classes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
-from nascore import tables
 from nascore.spaces import Architecture
 from nascore.trial import Evaluation, Job
 
@@ -20,21 +20,23 @@ Table = Mapping[str, Mapping[str, float]]  # architecture hash -> column -> numb
 _COST = ("params", "macs", "peak_bytes", "density", "longest_path")
 
 
-def read_table(path: str | Path = tables.BLOCKS) -> Table:
-    """The numbers of a table in a CSV file, by the column `hash`; ValueError where one is not."""
+def read_table(path: str | Path) -> Table:
+    """The numbers of a table in a CSV file, by its column `hash`; `code` is for people.
+
+    Raises ValueError naming the row that is not a hash, a code and numbers.
+    """
     table = {}
-    for i, row in enumerate(tables.read(Path(path)), 1):
-        key = row.pop("hash", None)
-        row.pop("code", None)
-        try:
-            numbers = {column: float(text) for column, text in row.items()}
-        except (TypeError, ValueError):
-            numbers = None
-        if key is None or numbers is None:
-            raise ValueError(
-                f"{path}, row {i}: expected a hash, a code and else numbers, got {row}"
-            )
-        table[key] = numbers
+    with open(path, newline="", encoding="utf-8") as file:
+        for i, row in enumerate(csv.DictReader(file), 1):
+            key = row.pop("hash", None)
+            row.pop("code", None)
+            try:
+                numbers = {column: float(text) for column, text in row.items()}
+            except (TypeError, ValueError):
+                numbers = {}
+            if not key or not numbers:
+                raise ValueError(f"{path}, row {i}: expected a hash, a code and numbers, got {row}")
+            table[key] = numbers
     return table
 
 
