@@ -75,7 +75,7 @@ class Database:
             with self.transaction() as connection:
                 verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
             if verdict != "ok":
-                raise self._broken(verdict)
+                raise self._broken(" ".join(verdict.split()))
         missing = set(tables.tables) - self.table_names()
         if missing:
             raise RunError(f"{self.run} is not a run: its database has no table {min(missing)!r}")

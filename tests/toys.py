@@ -1,0 +1,107 @@
+"""An evaluator and an agent that cost nothing, for tests of what is around them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nascore import _core
+from nascore.search import AskTell, Search
+from nascore.spaces import Architecture, ChoicesSpace
+from nascore.trial import Evaluation, Job, Proposal, Trial
+
+
+@dataclass(frozen=True)
+class ToyEvaluator:
+    """Metrics that are a function of the architecture's hash; `faults` are by trial number.
+
+    A fault is "die", "die once", "hang", "raise" or "interrupt"; `marks` is a folder in which
+    each evaluation leaves a file.
+    """
+
+    sleep_s: float = 0.0
+    faults: Mapping[int, str] = field(default_factory=dict)
+    marks: Path | None = None
+
+    def key(self, architecture: Architecture) -> str:
+        return architecture.hash
+
+    def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
+        return [self._evaluate(job) for job in jobs]
+
+    def _evaluate(self, job: Job) -> Evaluation:
+        fault = self.faults.get(job.number)
+        if self.marks is not None:
+            attempt = len(list(self.marks.glob(f"{job.number}-*")))
+            (self.marks / f"{job.number}-{attempt}-{os.getpid()}").touch()
+            if fault == "die once" and attempt == 0:
+                fault = "die"
+        if fault == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "hang":
+            time.sleep(3600)
+        if fault == "raise":
+            raise FileNotFoundError("a bug in the evaluator")
+        if fault == "interrupt":
+            raise KeyboardInterrupt
+        time.sleep(self.sleep_s)
+        value = int(job.architecture.hash[:6], 16) / 0xFFFFFF
+        metrics = {"val_accuracy": value, "params": 100.0, "macs": 5e5 + value, "density": 1.0}
+        return Evaluation(metrics, "table")
+
+
+SPACE = ChoicesSpace((4, 4, 4))
+
+
+class ToyAgent:
+    """Proposes at random, from its seed and all that it was told, in the order it was told."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.asked = 0
+        self.memory = 0
+        self.calls: list[tuple[str, tuple[int, ...]]] = []
+
+    def ask(self, n: int) -> list[Proposal]:
+        numbers = tuple(range(self.asked, self.asked + n))
+        self.calls.append(("ask", numbers))
+        self.asked += n
+        codes = [
+            tuple(_core.integers(self.seed, 16 + self.memory, 3 * i, 3, 4).tolist())
+            for i in numbers
+        ]
+        return [Proposal(SPACE.architecture(code), code, -0.1 * code[0]) for code in codes]
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        self.calls.append(("tell", tuple(trial.number for trial in trials)))
+        for trial in trials:
+            told = trial.number + int(1e6 * trial.reward)
+            self.memory = (31 * self.memory + told) % 2**31
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"asked": self.asked, "memory": self.memory}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.asked, self.memory = state["asked"], state["memory"]
+
+
+def accuracy(job: Job, evaluation: Evaluation) -> float:
+    """A reward: percent, -1 for a failure."""
+    return 100 * evaluation.metrics["val_accuracy"] if evaluation.ok else -1.0
+
+
+def toy_search(
+    trials: int,
+    evaluator: ToyEvaluator | None = None,
+    *,
+    seed: int = 0,
+    **settings: Any,
+) -> Search:
+    """A search of one stage, with a fresh agent."""
+    stage = AskTell(ToyAgent(seed), evaluator or ToyEvaluator(), accuracy, trials, **settings)
+    return Search("toy", {"trials": trials}, "toy", seed, [stage])
