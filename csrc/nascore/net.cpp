@@ -120,43 +120,35 @@ class Writer {
 
   int layer(const Node& node, int index, std::int64_t width, std::int32_t input, std::int32_t* from,
             int count) {
+    if (node.op == Op::kInput) return input;
+    if (count == 0) throw std::invalid_argument(name(node, index) + " reads nothing");
     const Step step = {node.op, node.kernel, node.stride, node.dilation};
     switch (node.op) {
-      case Op::kInput:
-        return input;
       case Op::kConv:
       case Op::kMaxPool:
       case Op::kAvgPool:
-        require_inputs(count == 1, node, index, count);
         require_window(node, index);
         return window(step, node.op == Op::kConv ? width : shape(from[0]).channels, from[0]);
       case Op::kIdentity:
-        require_inputs(count == 1, node, index, count);
         return append(step, shape(from[0]), from, count);
       case Op::kAdd:
-        require_inputs(count >= 1, node, index, count);
         return add(step, index, width, from, count);
       case Op::kConcat:
-        require_inputs(count >= 1, node, index, count);
         return concat(step, index, from, count);
       case Op::kOutput:
-        require_inputs(count >= 1, node, index, count);
         return count == 1 ? from[0] : concat({Op::kConcat}, index, from, count);
       default:
-        throw std::invalid_argument("node " + std::to_string(index) + ": a block cannot hold " +
-                                    info(node.op).name);
+        throw std::invalid_argument(name(node, index) + " has no place in a block");
     }
   }
 
-  static void require_inputs(bool fits, const Node& node, int index, int count) {
-    if (fits) return;
-    throw std::invalid_argument("node " + std::to_string(index) + ": " + info(node.op).name +
-                                " cannot read " + std::to_string(count) + " inputs");
+  static std::string name(const Node& node, int index) {
+    return "node " + std::to_string(index) + ", " + info(node.op).name + ",";
   }
 
   static void require_window(const Node& node, int index) {
     if (node.kernel > 0 && node.stride > 0 && node.dilation > 0) return;
-    throw std::invalid_argument("node " + std::to_string(index) + ": " + info(node.op).name +
+    throw std::invalid_argument(name(node, index) +
                                 " needs a kernel, stride and dilation of at least 1");
   }
 
@@ -224,6 +216,11 @@ Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classe
   require_extent("height", input.height);
   require_extent("width", input.width);
   require_extent("classes", classes);
+  const auto inputs = std::count_if(graph.node.begin(), graph.node.begin() + graph.nodes,
+                                    [](const Node& node) { return node.op == Op::kInput; });
+  if (inputs != 1) {
+    throw std::invalid_argument("a block has one input, this graph " + std::to_string(inputs));
+  }
   return Writer(graph, skeleton, input).run(classes);
 }
 

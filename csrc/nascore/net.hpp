@@ -54,7 +54,7 @@ void validate(const Skeleton& skeleton);
 // has not the group's width goes through a 1x1 PCC to it; those of a concat add up. The graph is
 // taken as it is: clean it first. An output that one edge feeds has no row of its own.
 // Throws domain_error once a row is larger than kMaxExtent, since concats can double the width at
-// every step; invalid_argument where a row does not fit its inputs or leaves no pixels.
+// every step; invalid_argument where the graph is no block or a row leaves no pixels.
 Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classes);
 
 // Throws domain_error where a sum passes 64 bits.
