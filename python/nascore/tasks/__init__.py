@@ -1,8 +1,8 @@
 """Data sets to learn: by name or path, split, decoded once, augmented on the device."""
 
 from nascore.tasks.augment import Augment, augment_batch
-from nascore.tasks.batches import batches, in_order, resident
-from nascore.tasks.load import from_arrays, load, names
+from nascore.tasks.epochs import batches, in_order, resident
+from nascore.tasks.loading import from_arrays, load, names
 from nascore.tasks.task import Part, Task
 
 __all__ = [

@@ -53,22 +53,16 @@ def _library() -> Any:
 def _source(
     name: str, splits: Mapping[str, Any], label: str | None, progress: Progress | None
 ) -> Source:
-    datasets = _library()
     parts = assign(name, map(str, splits))
+    tables = [None if part is None else splits[part] for part in parts]
     features = splits[parts[0]].features
     image = _only(name, "image column", [c for c, f in features.items() if _is_image(f)])
     label = label or _label(name, features)
-    for part in parts:
-        if part is not None and not len(splits[part]):
+    for part, table in zip(parts, tables, strict=True):
+        if table is not None and len(table) == 0:
             raise ValueError(f"{name}: the split {part!r} is empty")
-    labels = [list(splits[part][label]) if part is not None else [] for part in parts]
-    if isinstance(features[label], datasets.ClassLabel):
-        class_names = list(features[label].names)
-        numbers: dict[Any, int] = {i: i for i in range(len(class_names))}
-    else:
-        known = sorted(set(labels[0]) - {None})
-        class_names = list(map(str, known))
-        numbers = {value: i for i, value in enumerate(known)}
+    labels = [[] if table is None else list(table[label]) for table in tables]
+    class_names, numbers = _classes(features[label], labels[0])
     for part, values in zip(parts, labels, strict=True):
         for row, value in enumerate(values):
             if value not in numbers:
@@ -76,22 +70,32 @@ def _source(
                     f"{name}: row {row} of split {part!r} has the {label} {value!r}, "
                     f"which is none of the {len(numbers)} classes to be learnt"
                 )
-    tables = {
-        part: splits[part].select_columns([image]).cast_column(image, datasets.Image(decode=False))
-        for part in parts
-        if part is not None
-    }
 
     def read() -> Iterator[Picture]:
-        for part, table in tables.items():
-            for start in range(0, len(table), _ROWS):
-                for row, cell in enumerate(table[start : start + _ROWS][image], start):
-                    found = cell or {}  # a missing image is an unreadable one
-                    data = found.get("bytes") or Path(found.get("path") or "")
+        for part, table in zip(parts, tables, strict=True):
+            if table is not None:
+                for row, data in enumerate(_encoded_images(table, image)):
                     yield f"{name}: row {row} of split {part!r}", data
 
     counted = [[numbers[value] for value in values] for values in labels]
     return encoded(name, class_names, counted, read, progress)
+
+
+def _classes(feature: Any, labels: Sequence[Any]) -> tuple[list[str], dict[Any, int]]:
+    """The names of the classes, and the number of each value of the label column."""
+    if isinstance(feature, _library().ClassLabel):
+        return list(feature.names), {i: i for i in range(len(feature.names))}
+    known = sorted(set(labels) - {None})
+    return list(map(str, known)), {value: i for i, value in enumerate(known)}
+
+
+def _encoded_images(table: Any, column: str) -> Iterator[bytes | Path]:
+    """The images of a column as they are stored; a missing one is a path that cannot be read."""
+    cells = table.select_columns([column]).cast_column(column, _library().Image(decode=False))
+    for start in range(0, len(cells), _ROWS):
+        for cell in cells[start : start + _ROWS][column]:
+            found = cell or {}
+            yield found.get("bytes") or Path(found.get("path") or "")
 
 
 def _is_image(feature: Any) -> bool:

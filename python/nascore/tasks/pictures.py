@@ -24,25 +24,23 @@ _PARTS = {"train": 0, "valid": 1, "validation": 1, "val": 1, "test": 2}
 _BLOCK = 256  # images
 
 
-def assign(name: str, splits: Iterable[str]) -> list[str | None]:
+def assign(name: str, splits: Iterable[str]) -> tuple[str, str | None, str | None]:
     """Which of the `splits` of the set `name` are the train, valid and test part.
 
     Without a test split, the validation split is what a set's published results are measured on.
     """
     given = sorted(splits)
     if len(given) == 1:
-        return [given[0], None, None]
-    parts: list[str | None] = [None, None, None]
+        return given[0], None, None
+    parts: dict[int, str] = {}
     for split in given:
         if split in _PARTS:
-            if parts[_PARTS[split]] is not None:
-                raise ValueError(
-                    f"{name} has both {parts[_PARTS[split]]!r} and {split!r}; keep one"
-                )
-            parts[_PARTS[split]] = split
-    if parts[0] is None:
+            other = parts.setdefault(_PARTS[split], split)
+            if other != split:
+                raise ValueError(f"{name} has both {other!r} and {split!r}; keep one of them")
+    if 0 not in parts:
         raise ValueError(f"{name} has the splits {', '.join(given)}; one must be called 'train'")
-    return parts if parts[2] else [parts[0], None, parts[1]]
+    return (parts[0], parts.get(1), parts[2]) if 2 in parts else (parts[0], None, parts.get(1))
 
 
 def encoded(
@@ -80,7 +78,7 @@ def from_folder(folder: Path, files: Sequence[Path], progress: Progress | None) 
     places = [file.relative_to(folder).parts for file in files]
     tops = {place[0] for place in places}
     depth = int("train" in tops and tops <= _PARTS.keys())
-    parts = assign(str(folder), tops) if depth else []
+    parts = assign(str(folder), tops) if depth else ()
     labels: list[list[str]] = [[], [], []]
     paths: list[list[Path]] = [[], [], []]
     for file, place in zip(files, places, strict=True):
@@ -103,8 +101,6 @@ def from_folder(folder: Path, files: Sequence[Path], progress: Progress | None) 
 
 def _survey(pictures: Iterable[Picture]) -> tuple[int, int, int]:
     """Channels, height and width of all `pictures`, from their headers."""
-    from PIL.ImageMode import getmode
-
     channels, first, size = 1, "", None
     for where, data in pictures:
         image = _open(where, data, None)
@@ -117,7 +113,7 @@ def _survey(pictures: Iterable[Picture]) -> tuple[int, int, int]:
             )
         if image.mode[0] in "IF":
             raise ValueError(f"{where} has more than 8 bits per channel; convert it to 8 bits")
-        if getmode(image.mode).basemode != "L":
+        if image.mode not in ("1", "L", "LA"):
             channels = 3
     assert size is not None
     return channels, size[1], size[0]

@@ -1,0 +1,37 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when the library is imported
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded images go to a folder of the test session, in its worker processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NASCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def cifar10() -> Path:
+    """The folder of CIFAR-10's parquet files."""
+    data = os.environ.get("NASCORE_TEST_DATA")
+    if data is None:
+        pytest.skip("NASCORE_TEST_DATA is not set: no CIFAR-10")
+    folder = Path(data) / "cifar10"
+    if not folder.is_dir():
+        pytest.skip(f"no CIFAR-10 in {folder}")
+    return folder
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NASCORE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "tasks"
