@@ -1,0 +1,82 @@
+// Networks as rows: hand-computed cases and the limits.
+#include <iterator>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "check.hpp"
+#include "nascore/net.hpp"
+#include "nascore/nsc.hpp"
+
+using namespace nascore;
+
+namespace {
+
+Graph block(const char* text) {
+  const std::vector<nsc::Row> rows = nsc::parse(text);
+  return clean(nsc::to_graph(rows.front().data(), static_cast<int>(rows.size())));
+}
+
+Skeleton skeleton(std::int64_t width, std::vector<std::int64_t> widths) {
+  return {width, 1, false, 1, std::move(widths)};
+}
+
+void chain() {
+  const Net net = expand(block("[(1,1,3,0,0)]"), skeleton(8, {8, 16}), {3, 4, 4}, 10);
+  const Op expected[] = {Op::kInput, Op::kStem, Op::kConv,       Op::kMaxPool,
+                         Op::kConv,  Op::kRelu, Op::kGlobalPool, Op::kLinear};
+  CHECK(net.rows.size() == std::size(expected));
+  for (std::size_t i = 0; i < net.rows.size(); ++i) {
+    CHECK(net.rows[i].op == expected[i]);
+    CHECK(net.rows[i].inputs == (i > 0));
+    if (i > 0) CHECK(net.inputs[net.rows[i].first_input] == static_cast<int>(i) - 1);
+  }
+  CHECK(net.rows[4].out.channels == 16 && net.rows[4].out.height == 2);
+
+  const NetCost total = cost(net);
+  CHECK(total.params == 3 * 8 * 9 + 16 + 8 * 8 * 9 + 16 + 8 * 16 * 9 + 32 + 16 * 10 + 10);
+  CHECK(total.macs == (3 * 8 * 9 + 8 * 8 * 9) * 16 + 8 * 16 * 9 * 4 + 16 * 10);
+  CHECK(total.peak_bytes == 4 * (8 + 8) * 16);
+}
+
+void projection() {
+  const Net net = expand(block("[(1,1,3,0,0),(2,5,0,0,1)]"), skeleton(8, {16}), {1, 4, 4}, 2);
+  CHECK(net.rows[3].op == Op::kConv && net.rows[3].kernel == 1 && net.rows[3].out.channels == 16);
+  CHECK(net.rows[4].op == Op::kAdd && net.rows[4].inputs == 2);
+}
+
+void twins_are_freed_once() {
+  const Net net = expand(block("[(1,4,0,0,0),(2,6,0,0,1)]"), skeleton(8, {8}), {1, 4, 4}, 2);
+  CHECK(net.rows[2].op == Op::kConcat && net.rows[2].inputs == 2);
+  CHECK(cost(net).peak_bytes == 4 * (16 + 16) * 16);  // the concat and the ReLU after it
+}
+
+void limits() {
+  std::string text = "[(1,4,0,0,0),(2,6,0,0,1)";
+  for (int i = 3; i <= nsc::kMaxLayers; ++i) {
+    const std::string p = std::to_string(i - 2), q = std::to_string(i - 1);
+    text += ",(" + std::to_string(i) + ",6,0," + p + "," + q + ")";
+  }
+  const Graph wide = block((text + "]").c_str());
+  CHECK_THROWS(std::domain_error, expand(wide, skeleton(8, {8}), {1, 4, 4}, 2));
+
+  const Graph conv = block("[(1,1,5,0,0)]");
+  const Skeleton huge = skeleton(kMaxExtent, {kMaxExtent});
+  const Net largest = expand(conv, huge, {kMaxExtent, kMaxExtent, kMaxExtent}, 2);
+  CHECK_THROWS(std::domain_error, cost(largest));
+  CHECK_THROWS(std::invalid_argument, expand(conv, huge, {kMaxExtent + 1, 4, 4}, 2));
+  CHECK_THROWS(std::invalid_argument, expand(conv, skeleton(8, {8, 8, 8}), {1, 3, 9}, 2));
+  CHECK_THROWS(std::invalid_argument, expand(conv, skeleton(8, {}), {1, 4, 4}, 2));
+  CHECK_THROWS(std::invalid_argument, validate(Skeleton{8, 1, false, kMaxBlocks, {8, 8}}));
+  validate(Skeleton{8, 1, false, kMaxBlocks / 2, {8, 8}});
+}
+
+}  // namespace
+
+int main() {
+  chain();
+  projection();
+  twins_are_freed_once();
+  limits();
+}

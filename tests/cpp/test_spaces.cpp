@@ -1,0 +1,104 @@
+// Spaces: every walk is legal to its end, and leads back to its actions.
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "check.hpp"
+#include "nascore/nsc.hpp"
+#include "nascore/rng.hpp"
+#include "nascore/spaces/block.hpp"
+#include "nascore/spaces/choices.hpp"
+
+using namespace nascore;
+
+namespace {
+
+using State = std::vector<std::int16_t>;
+
+void walk(const Space& space, std::uint64_t seed) {
+  const int largest = *std::max_element(space.heads().begin(), space.heads().end());
+  State state(space.state_width());
+  std::vector<std::int16_t> observation(space.observation_width());
+  std::vector<float> features(space.feature_width());
+  std::vector<std::int32_t> taken, back(space.max_steps());
+  std::unique_ptr<bool[]> mask(new bool[largest]);
+  space.start(state.data());
+  while (!space.done(state.data())) {
+    space.legal(state.data(), mask.get());
+    std::vector<int> choices;
+    for (int a = 0; a < largest; ++a) {
+      if (mask[a]) choices.push_back(a);
+    }
+    CHECK(!choices.empty());
+    const auto pick = Draw(seed, 0, taken.size()).below(static_cast<std::uint32_t>(choices.size()));
+    State next = state;
+    for (int a = -1; a <= largest; ++a) {
+      if (a >= 0 && a < largest && mask[a]) continue;
+      CHECK_THROWS(std::invalid_argument, space.step(state.data(), a, next.data()));
+    }
+    taken.push_back(choices[pick]);
+    space.observe(state.data(), observation.data());
+    space.features(state.data(), features.data());
+    space.step(state.data(), taken.back(), next.data());
+    space.step(state.data(), taken.back(), state.data());  // in place
+    CHECK(next == state);
+  }
+  CHECK(static_cast<int>(taken.size()) <= space.max_steps());
+  space.legal(state.data(), mask.get());
+  CHECK(std::none_of(mask.get(), mask.get() + largest, [](bool legal) { return legal; }));
+  const State end = state;
+  space.step(state.data(), largest, state.data());
+  CHECK(state == end);
+  const int count = space.actions(state.data(), back.data());
+  back.resize(count);
+  CHECK(back == taken);
+}
+
+void blocks_are_valid_codes() {
+  const BlockSpace space(6);
+  State state(space.state_width());
+  for (int seed = 0; seed < 300; ++seed) {
+    space.start(state.data());
+    for (int t = 0; !space.done(state.data()); ++t) {
+      const auto count = static_cast<std::uint32_t>(1 + 8 * (t + 1) + (t + 1) * t);
+      space.step(state.data(), static_cast<int>(Draw(seed, 0, t).below(count)), state.data());
+    }
+    CHECK(nsc::validate(state.data(), 6).row == 0);
+  }
+}
+
+// Numbers from outside are no reason to read or write out of bounds.
+void garbage() {
+  const BlockSpace blocks(5);
+  const ChoicesSpace choices({3, 4});
+  for (const Space* space :
+       {static_cast<const Space*>(&blocks), static_cast<const Space*>(&choices)}) {
+    State state(space->state_width());
+    std::vector<float> features(space->feature_width());
+    std::vector<std::int32_t> actions(space->max_steps());
+    for (int seed = 0; seed < 2000; ++seed) {
+      for (std::size_t i = 0; i < state.size(); ++i) {
+        state[i] = static_cast<std::int16_t>(Draw(seed, 0, i).below(1u << 16));
+      }
+      space->features(state.data(), features.data());
+      CHECK_THROWS(std::invalid_argument, space->actions(state.data(), actions.data()));
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  for (int seed = 0; seed < 5; ++seed) {
+    for (const int layers : {1, 2, 23, nsc::kMaxLayers}) walk(BlockSpace(layers), seed);
+    walk(ChoicesSpace({3, 1, 7}), seed);
+  }
+  blocks_are_valid_codes();
+  garbage();
+  CHECK_THROWS(std::invalid_argument, BlockSpace(0));
+  CHECK_THROWS(std::invalid_argument, BlockSpace(nsc::kMaxLayers + 1));
+  CHECK_THROWS(std::invalid_argument, ChoicesSpace({}));
+  CHECK_THROWS(std::invalid_argument, ChoicesSpace({2, 0}));
+  CHECK_THROWS(std::invalid_argument, ChoicesSpace({1 << 15}));
+}
