@@ -259,11 +259,11 @@ def test_more_classes_than_outputs(digits: Task) -> None:
 
 
 def test_an_unusable_device_is_named(digits: Task) -> None:
-    with pytest.raises(ValueError, match="device 'meta': known are"):
-        accuracy(network_for(digits), digits, "valid", "meta")
-    if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="device 'cuda': torch finds no GPU"):
-            fit(network_for(digits), digits, QUICK, 1, "cuda")
+    for device in ("meta", "tpu", "cuda:one"):
+        with pytest.raises(ValueError, match=f"device '{device}': known are 'auto', 'cpu', 'cuda'"):
+            accuracy(network_for(digits), digits, "valid", device)
+    with pytest.raises(ValueError, match=r"device 'cuda:99': torch finds . GPUs; use 'auto'"):
+        fit(network_for(digits), digits, QUICK, 1, "cuda:99")
 
 
 @pytest.mark.gpu

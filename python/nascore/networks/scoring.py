@@ -57,15 +57,15 @@ def class_scores(network: nn.Module, images: Tensor, task: Task) -> Tensor:
 
 def find_device(device: str | torch.device) -> torch.device:
     """A usable device; "auto" is the GPU where there is one. Raises ValueError."""
-    cuda = torch.cuda.is_available()
+    gpus = torch.cuda.device_count()
     if device == "auto":
-        return torch.device("cuda" if cuda else "cpu")
-    found = torch.device(device)
-    if found.type not in ("cpu", "cuda"):
+        return torch.device("cuda" if gpus else "cpu")
+    kind, _, number = str(device).partition(":")
+    if kind not in ("cpu", "cuda") or not (number.isdecimal() or not number):
         raise ValueError(f"device {str(device)!r}: known are 'auto', 'cpu', 'cuda' and 'cuda:N'")
-    if found.type == "cuda" and not cuda:
-        raise ValueError(f"device {str(device)!r}: torch finds no GPU; use 'cpu' or 'auto'")
-    return found
+    if kind == "cuda" and int(number or 0) >= gpus:
+        raise ValueError(f"device {str(device)!r}: torch finds {gpus} GPUs; use 'auto' or 'cpu'")
+    return torch.device(device)
 
 
 def place(network: nn.Module, device: torch.device) -> None:
