@@ -125,8 +125,16 @@ def test_a_broken_row_is_named(tmp_path: Path, stored: object) -> None:
         tasks.load(parquet(tmp_path, train=broken))
 
 
-def test_a_broken_parquet_file(tmp_path: Path) -> None:
-    (tmp_path / "train.parquet").write_bytes(b"PAR1")
+def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
+    parquet(tmp_path, train=split_of())
+    (tmp_path / "train-1.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=r"train-1\.parquet is not a readable parquet file"):
+        tasks.load(tmp_path)
+
+
+def test_parquet_files_that_do_not_fit_together(tmp_path: Path) -> None:
+    parquet(tmp_path, train=split_of())
+    split_of(other=(datasets.Value("string"), ["a"] * 24)).to_parquet(tmp_path / "train-1.parquet")
     with pytest.raises(ValueError, match=r"the parquet files in .* cannot be read"):
         tasks.load(tmp_path)
 

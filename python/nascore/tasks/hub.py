@@ -27,15 +27,25 @@ def from_hub(
     return _source(repository, splits, label, progress)
 
 
-def from_parquet(folder: Path, scratch: Path, progress: Progress | None) -> Source:
-    """The parquet files below `folder`; "train", "test" and so on in their names say the part."""
+def from_parquet(
+    folder: Path, files: Sequence[Path], scratch: Path, progress: Progress | None
+) -> Source:
+    """The parquet `files` below `folder`; "train", "test" and so on in their names say the part."""
     datasets = _library()
+    from pyarrow import parquet
+
+    for file in files:
+        try:
+            parquet.read_schema(file)
+        except Exception as error:  # arrow's errors share no base class
+            raise ValueError(f"{file} is not a readable parquet file: {error}") from error
     shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
         splits = datasets.load_dataset("parquet", data_dir=str(folder), cache_dir=str(scratch))
-    except Exception as error:  # arrow and format errors share no base class
-        raise ValueError(f"the parquet files in {folder} cannot be read: {error}") from error
+    except Exception as error:  # arrow's and the library's errors share no base class
+        reason = error.__cause__ or error
+        raise ValueError(f"the parquet files in {folder} cannot be read: {reason}") from error
     finally:
         if shown:
             datasets.enable_progress_bars()

@@ -167,7 +167,7 @@ def _folder(path: Path) -> Origin:
 
     def source(scratch: Path, progress: Progress | None) -> Source:
         if tables:
-            return hub.from_parquet(path, scratch, progress)
+            return hub.from_parquet(path, tables, scratch, progress)
         return pictures.from_folder(path, images, progress)
 
     return Origin(str(path), f"{path.name}-{content.hexdigest()}", source)
