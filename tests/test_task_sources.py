@@ -66,7 +66,7 @@ def test_more_images_than_a_block(tmp_path: Path) -> None:
 
 
 def test_given_parts_are_kept(tmp_path: Path) -> None:
-    for part, n in (("train", 20), ("val", 4), ("test", 5)):
+    for part, n in (("train", 20), ("val", 4), ("test", 5), ("extra", 9)):
         paint(tmp_path / part, {"a": n, "b": n}, 4, 4)
     task = tasks.load(tmp_path)
     assert [len(task.split(part)[1]) for part in PARTS] == [40, 8, 10]
@@ -83,6 +83,13 @@ def test_two_names_for_one_part(tmp_path: Path) -> None:
     for part in ("train", "valid", "val"):
         paint(tmp_path / part, {"a": 4, "b": 4}, 4, 4)
     with pytest.raises(ValueError, match="has both 'val' and 'valid'"):
+        tasks.load(tmp_path)
+
+
+def test_an_image_beside_the_classes_of_a_part(tmp_path: Path) -> None:
+    paint(tmp_path / "train", {"a": 5, "b": 5}, 4, 4)
+    (tmp_path / "train" / "a" / "000.png").rename(tmp_path / "train" / "000.png")
+    with pytest.raises(ValueError, match=r"train/000\.png is in no class"):
         tasks.load(tmp_path)
 
 

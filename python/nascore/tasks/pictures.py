@@ -74,14 +74,18 @@ def encoded(
 
 
 def from_folder(folder: Path, files: Sequence[Path], progress: Progress | None) -> Source:
-    """The images `files` below `folder`: CLASS/image, or PART/CLASS/image with a part `train`."""
+    """The images `files` below `folder`: CLASS/image, or train/CLASS/image and so on.
+
+    Beside `train`, folders that are no part are left out, as such splits of the hub are.
+    """
     places = [file.relative_to(folder).parts for file in files]
-    tops = {place[0] for place in places}
-    depth = int("train" in tops and tops <= _PARTS.keys())
-    parts = assign(str(folder), tops) if depth else ()
+    depth = int(any(place[0] == "train" and len(place) > 2 for place in places))
+    parts = assign(str(folder), {place[0] for place in places}) if depth else ()
     labels: list[list[str]] = [[], [], []]
     paths: list[list[Path]] = [[], [], []]
     for file, place in zip(files, places, strict=True):
+        if depth and place[0] not in parts:
+            continue
         if len(place) < depth + 2:
             raise ValueError(
                 f"{file} is in no class; images must be CLASS/image.png or train/CLASS/image.png"

@@ -117,14 +117,12 @@ def partition(
             )
         share = (place / (counts - for_test - for_valid)[kinds])[place >= 0]
         train = train[np.argsort(share, kind="stable")[:limit_train]]
+    to_valid = order[(place < 0) & (place >= -for_valid[kinds])]
+    to_test = order[place < -for_valid[kinds]]
     return {
         "train": np.sort(train),
-        "valid": np.sort(order[(place < 0) & (place >= -for_valid[kinds])])
-        if valid == 0
-        else np.arange(given, given + valid),
-        "test": np.sort(order[place < -for_valid[kinds]])
-        if test == 0
-        else np.arange(given + valid, given + valid + test),
+        "valid": np.r_[np.sort(to_valid), given : given + valid],
+        "test": np.r_[np.sort(to_test), given + valid : given + valid + test],
     }
 
 
