@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,8 @@ import torch
 from safetensors import SafetensorError
 
 from nascore.networks import Epoch, Network, Recipe, accuracy, build_net, fit
-from nascore.search import RunError
+from nascore.networks.training import write_whole
+from nascore.search import RunError, folder
 from nascore.spaces import Architecture, Skeleton
 from nascore.tasks import Task
 
@@ -50,28 +52,15 @@ def retrain(
     ValueError where `out` holds another training, RunError where the training failed.
     """
     out = Path(out)
-    setting = {
+    net = skeleton.expand(architecture, task.shape, task.classes)
+    card = {
+        "nascore": version("nascore"),
         "architecture": architecture.to_json(),
         "skeleton": asdict(skeleton),
         "task": task.name,
         "fingerprint": task.fingerprint,
         "recipe": asdict(recipe),
         "seed": seed,
-    }
-    setting = json.loads(json.dumps(setting))  # tuples to lists, as the file gives them back
-    if (out / CARD).exists():
-        card = _read_card(out)
-        if other := [name for name, value in setting.items() if card.get(name) != value]:
-            raise ValueError(
-                f"{out} holds a training with another {' and '.join(other)}; name another folder"
-            )
-        if card.get("test_accuracy") is not None:
-            return _retrained(card, out, fresh=False)
-
-    net = skeleton.expand(architecture, task.shape, task.classes)
-    card = {
-        "nascore": version("nascore"),
-        **setting,
         "shape": task.shape,
         "classes": task.classes,
         "class_names": task.class_names,
@@ -80,23 +69,26 @@ def retrain(
         "params": net.params,
         "macs": net.macs,
     }
-    out.mkdir(parents=True, exist_ok=True)
-    _write(out / CARD, json.dumps(card, indent=1).encode())
-    network = build_net(net, seed)
-    fitted = fit(
-        network, task, recipe, seed, device, checkpoint=out / CHECKPOINT, on_epoch=on_epoch
-    )
-    if fitted.valid is None:
-        raise RunError(
-            f"the training in {out} failed: {fitted.status}, {fitted.message}; "
-            "try a smaller network, batch or learning rate"
+    with _to_ourselves(out):
+        kept = _kept(out, card)
+        if "test_accuracy" in kept:
+            return _retrained(kept, out, fresh=False)
+        _write_card(out, card)
+        network = build_net(net, seed)
+        fitted = fit(
+            network, task, recipe, seed, device, checkpoint=out / CHECKPOINT, on_epoch=on_epoch
         )
-    card["val_accuracy"] = fitted.valid.accuracy
-    card["test_accuracy"] = accuracy(network, task, "test", device, recipe.batch).accuracy
-    state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    _write(out / WEIGHTS, safetensors.torch.save(state))
-    _write(out / CARD, json.dumps(card, indent=1).encode())
-    (out / CHECKPOINT).unlink(missing_ok=True)
+        if fitted.valid is None:
+            raise RunError(
+                f"the training in {out} failed: {fitted.status}, {fitted.message}; "
+                "try a smaller network, batch or learning rate in another folder"
+            )
+        card["val_accuracy"] = fitted.valid.accuracy
+        card["test_accuracy"] = accuracy(network, task, "test", device, recipe.batch).accuracy
+        state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+        write_whole(out / WEIGHTS, safetensors.torch.save(state))
+        _write_card(out, card)
+        (out / CHECKPOINT).unlink()
     return _retrained(card, out, fresh=True)
 
 
@@ -120,23 +112,44 @@ def load_model(path: str | Path) -> Network:
     return network.eval()
 
 
-def _read_card(folder: Path) -> dict[str, Any]:
+def _read_card(path: Path) -> dict[str, Any]:
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = json.loads((path / CARD).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"{folder} is not a model folder: cannot read {CARD}: {error}") from error
+        raise ValueError(f"{path} is not the folder of a model: {error}") from error
     except ValueError as error:
-        raise ValueError(f"{folder / CARD} is corrupt: {error}") from error
+        raise ValueError(f"{path / CARD} is corrupt: {error}") from error
     if not isinstance(card, dict) or "nascore" not in card:
-        raise ValueError(f"{folder / CARD} was not written by nascore")
+        raise ValueError(f"{path / CARD} was not written by nascore")
     return card
 
 
-def _write(path: Path, data: bytes) -> None:
-    """All of it or nothing, whenever the process dies."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+def _kept(out: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    """What the folder has of this very training; ValueError where it has another."""
+    if not (out / CARD).exists():
+        return {}
+    kept = _read_card(out)
+    ours = json.loads(json.dumps(card))  # tuples are lists there
+    names = ("architecture", "skeleton", "task", "fingerprint", "recipe", "seed")
+    if other := [name for name in names if kept.get(name) != ours[name]]:
+        raise ValueError(
+            f"{out} holds a training with another {' and '.join(other)}; name another folder"
+        )
+    return kept
+
+
+def _write_card(out: Path, card: Mapping[str, Any]) -> None:
+    write_whole(out / CARD, json.dumps(card, indent=1).encode())
+
+
+@contextlib.contextmanager
+def _to_ourselves(out: Path) -> Iterator[None]:
+    folder.make(out)
+    file = folder.lock(out)
+    try:
+        yield
+    finally:
+        os.close(file)
 
 
 def _retrained(card: Mapping[str, Any], out: Path, *, fresh: bool) -> Retrained:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
 import pickle
@@ -206,9 +207,9 @@ class _Training:
         state["network"] = self.network.state_dict()
         state["optimizer"] = self.optimizer.state_dict()
         state["scaler"] = self.scaler.state_dict()
-        partial = path.with_name(path.name + ".partial")
-        torch.save(state, partial)
-        os.replace(partial, path)
+        file = io.BytesIO()
+        torch.save(state, file)
+        write_whole(path, file.getbuffer())
 
     def _load(self, path: Path) -> None:
         try:
@@ -229,6 +230,17 @@ class _Training:
             raise ValueError(
                 f"{path} is not a checkpoint of this training; delete it to train from the start"
             ) from e
+
+
+def write_whole(path: Path, data: bytes | memoryview) -> None:
+    """Replaces `path` at once: whoever dies meanwhile leaves the old file. Raises OSError."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)  # a full disk needs the space
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 # What torch.load and load_state_dict raise for a file that is torn or another network's.

@@ -1,0 +1,170 @@
+"""From an architecture to a model folder and back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from nascore import tasks
+from nascore.networks import Epoch, Recipe, accuracy
+from nascore.retrain import Retrained, load_model, retrain
+from nascore.search import RunError, folder
+from nascore.spaces import BlockSpace, Skeleton
+from nascore.tasks import Task
+
+BLOCK = BlockSpace().architecture("[(1,1,3,0,0),(2,1,3,1,0),(3,5,0,0,2)]")
+TINY = Skeleton(stem_width=6, blocks=1, widths=(8, 12))
+RECIPE = Recipe(2, 64, "adam", 2**-6)
+
+
+class KilledError(Exception):
+    """Stands for a kill between two epochs."""
+
+
+@pytest.fixture(scope="module")
+def digits() -> Task:
+    return tasks.load("digits")
+
+
+@pytest.fixture(scope="module")
+def model(digits: Task, tmp_path_factory: pytest.TempPathFactory) -> Retrained:
+    out = tmp_path_factory.mktemp("retrain") / "new" / "model"
+    return retrain(BLOCK, digits, TINY, RECIPE, 3, out, "cpu")
+
+
+def test_the_folder_brings_the_model_back(model: Retrained, digits: Task) -> None:
+    network = load_model(model.path)
+    assert not network.training
+    assert accuracy(network, digits, "test", "cpu").accuracy == model.test_accuracy
+    assert accuracy(network, digits, "valid", "cpu").accuracy == model.val_accuracy
+    assert model.fresh
+    assert model.test_accuracy > 0.5
+    assert sum(p.numel() for p in network.parameters()) == model.params
+    files = {file.name for file in model.path.iterdir()}
+    assert files == {"model.json", "model.safetensors", "lock"}
+
+
+def test_the_card_says_what_the_model_is(model: Retrained, digits: Task) -> None:
+    card = json.loads((model.path / "model.json").read_text())
+    assert card["architecture"] == BLOCK.to_json()
+    assert Skeleton(**card["skeleton"]) == TINY
+    assert (tuple(card["shape"]), card["classes"]) == (digits.shape, 10)
+    assert tuple(card["class_names"]) == digits.class_names
+    assert (tuple(card["mean"]), tuple(card["std"])) == (digits.mean, digits.std)
+    assert (card["task"], card["fingerprint"]) == ("digits", digits.fingerprint)
+    assert (card["test_accuracy"], card["macs"]) == (model.test_accuracy, model.macs)
+
+
+def test_a_finished_folder_is_not_trained_again(
+    model: Retrained, digits: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nascore.retrain.fit", None)
+    again = retrain(BLOCK, digits, TINY, RECIPE, 3, model.path, "cpu")
+    assert again == replace(model, fresh=False)
+
+
+def test_a_killed_training_goes_on_exactly(model: Retrained, digits: Task, tmp_path: Path) -> None:
+    def kill(epoch: Epoch) -> None:
+        if epoch.done == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        retrain(BLOCK, digits, TINY, RECIPE, 3, tmp_path, "cpu", kill)
+    with pytest.raises(ValueError, match="its training is not finished; run it again"):
+        load_model(tmp_path)
+    epochs: list[int] = []
+    resumed = retrain(
+        BLOCK, digits, TINY, RECIPE, 3, tmp_path, "cpu", lambda epoch: epochs.append(epoch.done)
+    )
+    assert epochs == [2]
+    assert resumed == replace(model, path=tmp_path)
+    ours, theirs = load_model(tmp_path).state_dict(), load_model(model.path).state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_folder_with_another_training_is_refused(model: Retrained, digits: Task) -> None:
+    other = BlockSpace().architecture("[(1,1,5,0,0)]")
+    longer = replace(RECIPE, epochs=3)
+    with pytest.raises(ValueError, match=r"model holds a training with another architecture; name"):
+        retrain(other, digits, TINY, RECIPE, 3, model.path, "cpu")
+    with pytest.raises(ValueError, match="another recipe and seed"):
+        retrain(BLOCK, digits, TINY, longer, 4, model.path, "cpu")
+    fewer = tasks.load("digits", limit_train=100)
+    with pytest.raises(ValueError, match="another fingerprint"):
+        retrain(BLOCK, fewer, TINY, RECIPE, 3, model.path, "cpu")
+
+
+def test_a_folder_in_use_is_refused(digits: Task, tmp_path: Path) -> None:
+    file = folder.lock(tmp_path)
+    with pytest.raises(RunError, match="is being written by process"):
+        retrain(BLOCK, digits, TINY, RECIPE, 3, tmp_path, "cpu")
+    os.close(file)
+
+
+def test_a_training_that_fails_says_so(digits: Task, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, lr=1e30, restarts=0)
+    with pytest.raises(RunError, match=r"failed: not finite, .* in epoch 1; try a smaller network"):
+        retrain(BLOCK, digits, TINY, recipe, 3, tmp_path, "cpu")
+
+
+def test_a_model_meets_data_with_more_classes(model: Retrained) -> None:
+    images = torch.randint(0, 256, (60, 8, 8), dtype=torch.uint8).numpy()
+    task = tasks.from_arrays(images, torch.arange(60).numpy() % 12, name="twelve")
+    message = "the network has 10 outputs, twelve has 12 classes: build and train one"
+    with pytest.raises(ValueError, match=message):
+        accuracy(load_model(model.path), task, "test", "cpu")
+
+
+def torn_weights(path: Path) -> None:
+    weights = path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def torn_card(path: Path) -> None:
+    card = path / "model.json"
+    card.write_text(card.read_text()[:-100])
+
+
+def foreign_card(path: Path) -> None:
+    (path / "model.json").write_text('{"name": "something else"}')
+
+
+def other_skeleton(path: Path) -> None:
+    card = json.loads((path / "model.json").read_text())
+    card["skeleton"]["widths"] = [8, 16]
+    (path / "model.json").write_text(json.dumps(card))
+
+
+def missing_key(path: Path) -> None:
+    card = json.loads((path / "model.json").read_text())
+    del card["shape"]
+    (path / "model.json").write_text(json.dumps(card))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: (path / "model.json").unlink(), "is not the folder of a model"),
+        (lambda path: (path / "model.safetensors").unlink(), "its training is not finished"),
+        (torn_card, r"model.json is corrupt"),
+        (foreign_card, r"model.json was not written by nascore"),
+        (torn_weights, "is corrupt, or not a model of nascore"),
+        (other_skeleton, "is corrupt, or not a model of nascore"),
+        (missing_key, "is corrupt, or not a model of nascore: 'shape'"),
+    ],
+)
+def test_a_damaged_folder_is_refused(
+    model: Retrained, tmp_path: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    for name in ("model.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((model.path / name).read_bytes())
+    load_model(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        load_model(tmp_path)
