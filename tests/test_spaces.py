@@ -94,7 +94,8 @@ def test_3f2_text_and_rows_lead_to_the_same_block(layers: int, seed: int) -> Non
     for architecture in space.decode(space_kit.random_walk(space, 3, seed)[-1]):
         rows = np.array(architecture.code, np.int16)
         assert space.architecture(rows) == architecture
-        assert space.architecture(_core.nsc_print(rows)) == architecture
+        assert architecture.text == _core.nsc_print(rows)
+        assert space.architecture(architecture.text) == architecture
         assert architecture.graph is not None
         assert architecture.graph.hash() == architecture.hash
         binary = np.isin(rows[:, 1], (5, 6))
@@ -123,6 +124,7 @@ def test_isomorphic_blocks_share_a_hash_but_not_a_code() -> None:
 
 def test_an_empty_block_is_its_input() -> None:
     empty = BlockSpace().architecture("[]")
+    assert BlockSpace().architecture([]) == empty
     assert empty.code == ((1, 7, 0, 0, 0),)
     assert empty.graph is not None
     assert empty.graph.layers() == 0
@@ -176,7 +178,7 @@ def test_choices_by_hand() -> None:
     assert space.features(state).tolist() == [[0, 1, 0, 0, 1]]
     [architecture] = space.decode(state)
     assert architecture == space.architecture([1, 2])
-    assert architecture.code == (1, 2)
+    assert (architecture.code, architecture.text) == ((1, 2), "[1,2]")
     assert architecture.graph is None
 
 

@@ -22,7 +22,9 @@ def block_rows(code: npt.ArrayLike) -> npt.NDArray[np.int16]:
     try:
         given = np.asarray(code)
     except ValueError:  # ragged
-        given = np.empty(0)
+        given = np.empty(1)
+    if given.shape == (0,):
+        return np.empty((0, 5), np.int16)
     if given.ndim != 2 or given.shape[1] != 5 or given.dtype.kind not in "iu":
         raise ValueError(f"a block's code is rows of five integers, got {code!r}")
     rows = given.astype(np.int16)
@@ -66,6 +68,11 @@ class Architecture:
         """The cleaned graph; None in a space without graphs."""
         to_graph = _GRAPHS[self.space]
         return None if to_graph is None else to_graph(self.code)
+
+    @property
+    def text(self) -> str:
+        """The code in its list form, which a block space parses."""
+        return str(list(self.code)).replace(" ", "")
 
     def to_json(self) -> dict[str, Any]:
         code = [list(part) if isinstance(part, tuple) else part for part in self.code]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nascore import _core
 from nascore.spaces.architecture import Architecture
@@ -39,6 +39,16 @@ class Skeleton:
     def small(cls) -> Skeleton:
         """For images of 8x8 to 28x28."""
         return cls(stem_width=16, blocks=1, widths=(16, 32))
+
+    def resized(self, blocks: int | None = None, width: int | None = None) -> Skeleton:
+        """With `blocks` per group, and all widths scaled so that the first group has `width`."""
+        scale = 1.0 if width is None else width / self.widths[0]
+        return replace(
+            self,
+            blocks=self.blocks if blocks is None else blocks,
+            stem_width=round(self.stem_width * scale),
+            widths=tuple(round(w * scale) for w in self.widths),
+        )
 
     def core(self) -> _core.Skeleton:
         return _core.Skeleton(
