@@ -1,0 +1,92 @@
+# The commands of the project; CONTRIBUTING.md says what each is for.
+.DEFAULT_GOAL := help
+.PHONY: help search test soak bench evidence lint format stubs clean
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SOURCES := $(shell find csrc cuda python -name '*.[ch]pp' -o -name '*.cu' -o -name '*.py' -o -name '*.pyi') \
+  CMakeLists.txt pyproject.toml constraints.txt
+CXX_FILES := $(shell find csrc cuda tests/cpp -name '*.[ch]pp' -o -name '*.cu')
+
+help:
+	@grep -E '^\| `make' CONTRIBUTING.md
+
+# What a fresh machine may lack, with the line that installs it.
+$(BIN)/python:
+	@missing=; \
+	command -v $(PYTHON) >/dev/null || missing="$$missing python3"; \
+	command -v g++ >/dev/null || missing="$$missing g++"; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+	$(PYTHON) -c 'import os, sysconfig; open(os.path.join(sysconfig.get_paths()["include"], "Python.h"))' \
+	  2>/dev/null || missing="$$missing python3-dev"; \
+	if [ -n "$$missing" ]; then \
+	  echo "Missing:$$missing. Install with:  sudo apt-get install$$missing" >&2; exit 1; fi
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "nascore needs Python 3.10 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python $(SOURCES)
+	@echo "Installing nascore into $(VENV) (compiles the core; a few minutes the first time) ..."
+	$(PIP) .
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/.installed
+	$(PIP) '.[test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.installed
+	$(PIP) '.[test,lint]'
+	@touch $@
+
+search: $(VENV)/.installed
+	@if [ -e runs/demo ]; then $(BIN)/nascore resume runs/demo --workers 2; else \
+	  $(BIN)/nascore search blockqnn --preset small --task digits --workers 2 --out runs/demo; fi
+	@$(BIN)/nascore retrain runs/demo
+
+# Tests run from the installed package, in an order of cheap to dear: the core alone under
+# sanitizers, then everything from Python.
+test: $(VENV)/.tests
+	$(BIN)/cmake -S . -B build/sanitize -DNASCORE_TESTS=ON -DNASCORE_SANITIZE=ON >/dev/null
+	$(BIN)/cmake --build build/sanitize
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+	$(BIN)/python -m pytest --benchmark-disable
+
+soak: $(VENV)/.tests
+	$(BIN)/python -m pytest -m slow --benchmark-disable
+
+bench: $(VENV)/.tests
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json=build/benchmarks.json -s
+
+evidence: $(VENV)/.tests
+	$(BIN)/python -m nascore.tables
+	$(BIN)/python benchmarks/evidence.py
+
+# The generator writes "whatever makes an int" for an int, and no types for constants' elements.
+STUB := build/stubs/nascore/_core.pyi
+$(STUB): $(VENV)/.lint
+	$(BIN)/pybind11-stubgen nascore._core -o build/stubs
+	sed -i -E -e 's/typing\.Supports(Int|Float) \| typing\.SupportsIndex/\L\1/g' \
+	  -e 's/^NET_COLUMNS: .*/NET_COLUMNS: tuple[str, ...]/' \
+	  -e 's/^OPS: .*/OPS: dict[str, tuple[int, tuple[int, ...], int]]/' $@
+	$(BIN)/ruff format --quiet $@ && $(BIN)/ruff check --quiet --fix $@ && $(BIN)/ruff format --quiet $@
+
+stubs: $(STUB)
+	cp $(STUB) python/nascore/_core.pyi
+
+lint: $(STUB)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
+	$(BIN)/mypy
+	diff $(STUB) python/nascore/_core.pyi || { echo "_core.pyi is out of date: make stubs" >&2; exit 1; }
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+clean:
+	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

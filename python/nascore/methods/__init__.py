@@ -1,0 +1,61 @@
+"""The systems, one file each. A file's name is the name by which it is searched with."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import ModuleType
+from typing import Any
+
+from nascore.methods._settings import from_json, with_settings
+from nascore.names import unknown
+from nascore.search import Search
+from nascore.tasks import Task
+
+PRESETS = ("small", "paper")
+
+__all__ = ["PRESETS", "build", "config", "config_from_json", "describe", "names", "with_settings"]
+
+
+def names() -> list[str]:
+    """Every method that can be searched with."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+
+
+def describe(method: str) -> str:
+    """One line about a method."""
+    return (_module(method).__doc__ or "").splitlines()[0]
+
+
+def config(method: str, preset: str = "small") -> Any:
+    """A method's frozen config: `small` for a laptop, `paper` as published.
+
+    Raises ValueError for a method or preset that there is not.
+    """
+    module = _module(method)
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    return getattr(module, preset)()
+
+
+def config_from_json(method: str, data: dict[str, Any]) -> Any:
+    """A method's config as a run's `config.json` keeps it."""
+    return from_json(_module(method).Config, data)
+
+
+def build(method: str, task: Task, config: Any, seed: int = 0) -> Search:
+    """A search by `method` over `task`; iterate it to run it in this process."""
+    module = _module(method)
+    if not isinstance(config, module.Config):
+        raise ValueError(
+            f"config is a {type(config).__module__}.{type(config).__name__}; "
+            f"{method} wants one from nascore.methods.config({method!r})"
+        )
+    search: Search = module.build(task, config, seed)
+    return search
+
+
+def _module(method: str) -> ModuleType:
+    if method not in names():
+        raise unknown("method", method, names())
+    return importlib.import_module(f"nascore.methods.{method}")

@@ -1,0 +1,62 @@
+"""BlockQNN (Zhong et al., CVPR 2018): a block, written layer by layer by tabular Q-learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nascore.agents.q_learning import QLearning, Schedule
+from nascore.methods import _block
+from nascore.search import Search
+from nascore.tasks import Task
+
+# 178 iterations: 95 of pure exploration, then ever fewer random decisions.
+EPSILON: Schedule = (
+    (1.0, 95),
+    (0.9, 7),
+    (0.8, 7),
+    (0.7, 7),
+    (0.6, 10),
+    (0.5, 10),
+    (0.4, 10),
+    (0.3, 10),
+    (0.2, 10),
+    (0.1, 12),
+)
+
+
+@dataclass(frozen=True)
+class Config(_block.BlockConfig):
+    """The paper's values; "choice" marks where the paper was not readable."""
+
+    epsilon: Schedule = EPSILON  # stretched to fit `trials`
+    alpha: float = 0.01
+    gamma: float = 1.0
+    initial_q: float = 0.0  # choice
+    replay: int = 1  # draws per told block: 64 per iteration
+    shaping: bool = True  # r_t = r_T / T, eq. 6
+
+
+def paper() -> Config:
+    """The published search, for a GPU server."""
+    return Config()
+
+
+def small() -> Config:
+    """A search for two CPU cores and small images, in minutes."""
+    return Config(**vars(_block.SMALL), alpha=0.1, replay=8)  # choices
+
+
+def build(task: Task, config: Config, seed: int) -> Search:
+    """The search of this method over `task`."""
+    agent = QLearning(
+        _block.space(config),
+        seed,
+        trials=config.trials,
+        schedule=config.epsilon,
+        alpha=config.alpha,
+        gamma=config.gamma,
+        initial_q=config.initial_q,
+        replay=config.replay,
+        shaping=config.shaping,
+    )
+    return _block.search("blockqnn", task, config, seed, agent)

@@ -1,0 +1,121 @@
+"""Long work as a person watches it: bars in a terminal, now and then a line elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+
+from rich import progress as bars
+from rich.console import Console
+
+from nascore.networks import Epoch
+from nascore.trial import Trial
+
+_LINES = 10  # per search or training, where there is no terminal to draw a bar in
+
+
+class Progress:
+    """A search as it runs: trials done, best accuracy, failures, time left."""
+
+    def __init__(self, console: Console, trials: int, done: Sequence[Trial]) -> None:
+        self._console = console
+        self._trials = trials
+        self._done = self._before = len(done)
+        self._best: Trial | None = None
+        self._failed = 0
+        self._began = time.monotonic()
+        self._bar = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TextColumn("{task.fields[found]}"),
+            bars.TimeElapsedColumn(),
+            bars.TextColumn("{task.fields[left]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        for trial in done:
+            self._look_at(trial)
+        self._task = self._bar.add_task(
+            "searching", total=trials, completed=self._done, found=self._found(), left=""
+        )
+
+    def result(self, trial: Trial) -> None:
+        """Counts a finished trial."""
+        self._look_at(trial)
+        self._done += 1
+        spent = time.monotonic() - self._began
+        left = spent / (self._done - self._before) * (self._trials - self._done)
+        text = f"{_clock(left)} left"
+        self._bar.update(self._task, completed=self._done, found=self._found(), left=text)
+        if not self._console.is_terminal and _is_due(self._done, self._trials):
+            self._console.print(f"{self._done}/{self._trials} trials, {self._found()}, {text}")
+
+    def stop(self) -> None:
+        self._bar.stop()
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _look_at(self, trial: Trial) -> None:
+        if not trial.evaluation.ok:
+            self._failed += 1
+        elif self._best is None or trial.reward > self._best.reward:
+            self._best = trial
+
+    def _found(self) -> str:
+        accuracy = f"{self._best.metrics['val_accuracy']:.4f}" if self._best else "none yet"
+        return f"best {accuracy}" + (f", {self._failed} failed" if self._failed else "")
+
+
+@contextmanager
+def training(console: Console, epochs: int) -> Iterator[Callable[[Epoch], None]]:
+    """A training as it runs; call what it gives after every epoch."""
+    with bars.Progress(
+        *bars.Progress.get_default_columns(),
+        bars.TextColumn("{task.fields[score]}"),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("training", total=epochs, score="")
+
+        def advance(epoch: Epoch) -> None:
+            score = f"loss {epoch.loss:.4f}, validation {epoch.valid.accuracy:.4f}"
+            bar.update(task, completed=epoch.done, score=score)
+            if not console.is_terminal and _is_due(epoch.done, epochs):
+                console.print(f"epoch {epoch.done}/{epochs}, {score}")
+
+        yield advance
+
+
+@contextmanager
+def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Images being decoded; nothing is shown where they are at hand already."""
+    with bars.Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("decoding images", visible=False)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=True)
+
+        yield advance
+
+
+def _is_due(done: int, total: int) -> bool:
+    return done == total or done * _LINES // total > (done - 1) * _LINES // total
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

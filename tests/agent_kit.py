@@ -1,0 +1,75 @@
+"""The contract of an agent. `check(make)` runs all of it; `make(seed)` gives a fresh agent."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+
+import torch
+
+from nascore.spaces import BlockSpace
+from nascore.trial import Agent, Evaluation, Proposal, Trial
+
+SPACE = BlockSpace(4)
+
+
+def judge(first: int, proposals: Sequence[Proposal]) -> list[Trial]:
+    """Trials with a reward that depends on nothing but the architecture."""
+    return [
+        Trial(first + i, p, Evaluation({}, "table"), int(p.architecture.hash[:4], 16) / 655.36)
+        for i, p in enumerate(proposals)
+    ]
+
+
+def history(agent: Agent, groups: Sequence[int], first: int = 0) -> list[Trial]:
+    """What comes of asking for groups of these sizes, each told before the next is asked."""
+    trials: list[Trial] = []
+    for n in groups:
+        told = judge(first + len(trials), agent.ask(n))
+        agent.tell(told)
+        trials += told
+    return trials
+
+
+def check(make: Callable[[int], Agent]) -> None:
+    asks_give_legal_architectures(make)
+    a_seed_fixes_the_history(make)
+    state_survives_a_file(make)
+    results_may_come_late_and_out_of_order(make)
+
+
+def asks_give_legal_architectures(make: Callable[[int], Agent]) -> None:
+    for proposal in make(0).ask(50):
+        assert SPACE.actions(proposal.architecture) == proposal.actions
+        state = SPACE.start(1)
+        for action in proposal.actions:
+            assert SPACE.legal(state)[0, action]
+            state = SPACE.step(state, torch.tensor([action], dtype=torch.int32).numpy())
+        assert SPACE.done(state)[0]
+
+
+def a_seed_fixes_the_history(make: Callable[[int], Agent]) -> None:
+    groups = [8, 1, 3] * 4
+    assert history(make(3), groups) == history(make(3), groups)
+    assert history(make(3), groups) != history(make(4), groups)
+
+
+def state_survives_a_file(make: Callable[[int], Agent]) -> None:
+    agent = make(5)
+    before = history(agent, [4] * 5)
+    file = io.BytesIO()
+    torch.save(agent.state_dict(), file)
+    file.seek(0)
+    other = make(5)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    groups = [4] * 5
+    assert history(agent, groups, len(before)) == history(other, groups, len(before))
+
+
+def results_may_come_late_and_out_of_order(make: Callable[[int], Agent]) -> None:
+    agent = make(6)
+    first, second = judge(0, agent.ask(3)), judge(3, agent.ask(3))
+    agent.tell(second[::-1])
+    agent.tell(first[1:])
+    agent.tell(first[:1])
+    assert len(agent.ask(2)) == 2

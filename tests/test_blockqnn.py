@@ -1,0 +1,186 @@
+"""What a faithful BlockQNN must show: the numbered list of its specification, one test each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from nascore import _core, methods
+from nascore.agents.q_learning import QLearning, epsilon_at
+from nascore.methods import blockqnn
+from nascore.search import AskTell, Search
+from nascore.search.rewards import early_stop
+from nascore.spaces import BlockSpace, Skeleton
+from toys import ToyEvaluator
+
+
+def test_1_schedule() -> None:
+    config = methods.config("blockqnn", "paper")
+    assert sum(n for _, n in config.epsilon) == 178
+    assert config.trials == 178 * config.batch == 11_392
+    epsilons = [epsilon_at(config.epsilon, i, config.trials) for i in range(config.trials)]
+    assert epsilons.count(1.0) == 95 * 64 == 6_080
+    assert epsilons[-1] == 0.1
+    assert all(a >= b for a, b in pairwise(epsilons))
+    # An iteration of 64 blocks has one epsilon.
+    assert all(len(set(epsilons[i : i + 64])) == 1 for i in range(0, config.trials, 64))
+
+
+def test_2_codes() -> None:
+    space = BlockSpace(23)
+    for proposal in QLearning(
+        space,
+        0,
+        trials=1,
+        schedule=((1.0, 1),),
+        alpha=0.01,
+        gamma=1.0,
+        initial_q=0.0,
+        replay=0,
+        shaping=True,
+    ).ask(200):
+        code = proposal.architecture.code
+        assert space.architecture(code) == proposal.architecture
+        assert (
+            space.architecture(_core.nsc_print(np.array(code, np.int16))) == proposal.architecture
+        )
+        for index, kind, _, pred1, pred2 in code[:-1]:
+            assert pred1 < index
+            assert pred2 < index
+            if kind in (5, 6):
+                assert pred1 != pred2
+        assert code[-1][1] == 7
+        # The walk ended by choosing the terminal, or at the largest index.
+        assert proposal.actions[-1] == 0 or len(proposal.actions) == 23
+
+
+def test_3_legal_actions() -> None:
+    space = BlockSpace(23)
+    state = space.start(1)
+    counts = []
+    for _ in range(22):
+        counts.append(int(space.legal(state).sum()))
+        state = space.step(state, np.array([1], np.int32))
+    assert counts[:5] == [9, 19, 31, 45, 61]
+    assert counts == [3 * p + 4 * p + p + p * (p - 1) + 1 for p in range(1, 23)]
+    assert counts[-1] == 639
+
+
+def test_4_shaping() -> None:
+    space = BlockSpace(4)
+    agent = QLearning(
+        space,
+        0,
+        trials=1,
+        schedule=((1.0, 1),),
+        alpha=0.01,
+        gamma=1.0,
+        initial_q=0.0,
+        replay=0,
+        shaping=True,
+    )
+    actions = space.actions(space.architecture("[(1,1,3,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,1,3,3,0)]"))
+    agent._sweep((*actions[:3], 0), 1.0)  # three layers and the terminal: T = 4
+    values = []
+    state = space.start(1)
+    for action in (*actions[:3], 0):
+        values.append(agent.table.values(space.observe(state))[0, action])
+        state = space.step(state, np.array([action], np.int32))
+    assert values[-1] == pytest.approx(0.01)
+    # Before the end: alpha * (r_T / T + gamma * max Q(next)), swept from the end.
+    expected = 0.01
+    for value in values[-2::-1]:
+        expected = 0.01 * (1 / 4 + expected)
+        assert value == pytest.approx(expected)
+
+
+def test_4_shaped_rewards_of_five_steps() -> None:
+    space = BlockSpace(5)
+    seen: list[float] = []
+    agent = QLearning(
+        space,
+        0,
+        trials=1,
+        schedule=((1.0, 1),),
+        alpha=1.0,
+        gamma=0.0,
+        initial_q=0.0,
+        replay=0,
+        shaping=True,
+    )
+    actions = (1, 1, 1, 1, 0)
+    agent._sweep(actions, 1.0)
+    state = space.start(1)
+    for action in actions:
+        seen.append(float(agent.table.values(space.observe(state))[0, action]))
+        state = space.step(state, np.array([action], np.int32))
+    # Alpha 1 and gamma 0 leave the rewards themselves in the table.
+    assert seen == pytest.approx([0.2, 0.2, 0.2, 0.2, 1.0])
+
+
+def test_5_reward_and_density() -> None:
+    assert early_stop(70.0, math.e, 1.0, mu=1.0, rho=8.0) == pytest.approx(69.0)
+    chain = BlockSpace(4).architecture("[(1,1,3,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,1,3,3,0)]").graph
+    assert chain is not None
+    # Ours counts the edge from the block's input, so that density is never 0; the count of edges
+    # between the four layers alone would be 3/4.
+    assert chain.density() == 1.0
+    between = [(a, b) for a, b in chain.edges.tolist() if a != 0 and b != len(chain.nodes) - 1]
+    assert len(between) / chain.layers() == 3 / 4
+
+
+def test_6_leaves_are_concatenated() -> None:
+    block = BlockSpace(3).architecture("[(1,1,3,0,0),(2,1,5,0,0)]")
+    net = Skeleton(stem_width=8, blocks=1, widths=(8,)).expand(block, (1, 8, 8), 10)
+    concat = _core.OPS["concat"][0]
+    [row] = [row for row in net.rows.tolist() if row[0] == concat]
+    assert row[_core.NET_COLUMNS.index("channels")] == 16
+
+
+def test_7_shaping_reaches_a_score_sooner() -> None:
+    def iterations(shaping: bool, seed: int) -> int:
+        """Proposals until the mean reward of the last 20 passes 70."""
+        space = BlockSpace(3)
+        agent = QLearning(
+            space,
+            seed,
+            trials=400,
+            schedule=((1.0, 2), (0.5, 1), (0.1, 1)),
+            alpha=0.1,
+            gamma=1.0,
+            initial_q=0.0,
+            replay=4,
+            shaping=shaping,
+        )
+        # A surrogate that wants 3x3 convolutions: each decision has its own merit.
+        stage = AskTell(agent, ToyEvaluator(), convolutions, 400, batch=8)
+        rewards = [t.reward for t in Search("toy", {}, "toy", seed, [stage])]
+        means = np.convolve(rewards, np.ones(20) / 20, "valid")
+        above = np.flatnonzero(means > 60)
+        return int(above[0]) if above.size else 400
+
+    def convolutions(job, evaluation) -> float:
+        return 100 * sum(row[1] == 1 and row[2] == 3 for row in job.architecture.code) / 3
+
+    shaped = [iterations(True, seed) for seed in range(8)]
+    plain = [iterations(False, seed) for seed in range(8)]
+    assert np.mean(shaped) < np.mean(plain)
+
+
+def test_9_is_shown_by_the_fault_tests() -> None:
+    import test_faults
+
+    assert any(name.startswith("test_") and "worker" in name for name in dir(test_faults))
+
+
+def test_small_is_the_same_method_at_another_size() -> None:
+    paper, small = methods.config("blockqnn", "paper"), methods.config("blockqnn", "small")
+    assert type(paper) is type(small) is blockqnn.Config
+    assert small.epsilon == paper.epsilon
+    assert replace(small, trials=1).trials == 1
+    with pytest.raises(ValueError, match="trials=0"):
+        replace(small, trials=0)
