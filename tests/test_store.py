@@ -8,15 +8,14 @@ import resource
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from toys import SPACE, toy_search
 
 from nascore.search import RunError, Store, open_run, trial_json
 from nascore.search.store import Asked, Event
 from nascore.trial import Evaluation, Proposal, Trial
+from toys import SPACE, toy_search
 
 META = {"method": "toy", "config": {"trials": 3}, "task": "digits", "seed": 0}
 PROPOSALS = [Proposal(SPACE.architecture(code), code) for code in [(0, 1, 2), (3, 2, 1), (1, 1, 1)]]
@@ -29,7 +28,7 @@ def finished(asked: Asked, reward: float, status: str = "ok") -> Trial:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Path]:
+def run(tmp_path: Path) -> Path:
     """A run with three proposals, all of them finished, two told."""
     path = tmp_path / "run"
     with Store.create(path, META) as store:
@@ -37,7 +36,7 @@ def run(tmp_path: Path) -> Iterator[Path]:
         trials = [finished(a, reward) for a, reward in zip(asked, [0.1, 77.7, 99.9], strict=True)]
         store.finish(trials)
         store.tell(trials[:2])
-    yield path
+    return path
 
 
 def test_what_is_written_is_read(run: Path) -> None:
@@ -71,7 +70,11 @@ def test_the_best_of_equals_is_the_first_and_never_a_failure(tmp_path: Path) -> 
     with Store.create(tmp_path, META) as store:
         assert store.best() is None
         asked = store.ask(0, PROPOSALS, KEYS, [None] * 3)
-        trials = [finished(asked[0], 60, "timed out"), finished(asked[1], 50), finished(asked[2], 50)]
+        trials = [
+            finished(asked[0], 60, "timed out"),
+            finished(asked[1], 50),
+            finished(asked[2], 50),
+        ]
         store.finish(trials)
         store.tell(trials[:1])
         assert store.best() is None
@@ -94,7 +97,9 @@ def test_a_snapshot_belongs_to_its_stage_and_event(tmp_path: Path) -> None:
 
 def test_one_writer_and_any_number_of_readers(run: Path) -> None:
     with Store.open(run, write=True) as writer:
-        with pytest.raises(RunError, match=f"is being written by process {os.getpid()} on .* since"):
+        with pytest.raises(
+            RunError, match=f"is being written by process {os.getpid()} on .* since"
+        ):
             Store.open(run, write=True)
         with open_run(run) as reader:
             asked = writer.ask(0, PROPOSALS[:1], ["new"], [None])

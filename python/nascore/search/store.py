@@ -70,6 +70,7 @@ class Store:
         try:
             store._create(meta)
             store._load()
+            store._write_files()
         except BaseException:
             store.close()
             raise
@@ -86,7 +87,7 @@ class Store:
             store._database.check()
             store._load()
             if write:
-                store._write_best()
+                store._write_files()
         except BaseException:
             store.close()
             raise
@@ -234,8 +235,6 @@ class Store:
             # The meta comes last: without it, a creation that was cut short starts over.
             rows = [{"key": key, "value": value} for key, value in meta.items()]
             connection.execute(_meta.insert(), [*rows, {"key": "format", "value": FORMAT}])
-        if self.folder:
-            folder.write_json(self.folder / "config.json", dict(meta))
 
     def _load(self) -> None:
         self.meta = {row.key: row.value for row in self._database.rows(sa.select(_meta))}
@@ -257,6 +256,12 @@ class Store:
                 if row.evaluation["status"] == "ok":
                     self._best = _trial(row)
                     break
+
+    def _write_files(self) -> None:
+        """States in files what the database says: a kill may have come between the two."""
+        if self.folder:
+            folder.write_json(self.folder / "config.json", self.meta)
+        self._write_best()
 
     def _write_best(self) -> None:
         if self.folder and self._best:

@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any, TypeAlias
@@ -48,7 +49,7 @@ class Workers:
             sharing = len(range(i % len(gpus), workers, len(gpus))) if gpus else 1
             self._all.append(_Worker(gpu, 1 / sharing, self._closed))
             self._idle.put(self._all[-1])
-        self._threads = ThreadPoolExecutor(workers, "nascore-worker", _leave_sigint_to_main_thread)
+        self._threads = ThreadPoolExecutor(workers, "nascore-worker")
 
     def submit(self, evaluator: Evaluator, job: Job) -> Future[Evaluation]:
         return self._threads.submit(self._evaluate, evaluator, job)
@@ -143,6 +144,10 @@ class _Worker:
             self.last_exit = f"exit code {process.exitcode}"
 
     def _start(self) -> _Pipe:
+        # A worker inherits this thread's mask: Ctrl-C is for the driver to handle. The tracker
+        # comes first, as starting it lifts the mask again.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         ours, theirs = _spawn.Pipe()
         process = _spawn.Process(target=_serve, args=(theirs, *self._gpu), daemon=True)
         process.start()
@@ -181,11 +186,6 @@ def _die_with_parent() -> None:
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
-
-
-def _leave_sigint_to_main_thread() -> None:
-    # A worker inherits the mask of the thread that starts it: Ctrl-C is for the driver to handle.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _portable(error: Exception) -> Exception:
