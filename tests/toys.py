@@ -49,7 +49,8 @@ class ToyEvaluator:
             raise FileNotFoundError("a bug in the evaluator")
         if fault == "interrupt":
             raise KeyboardInterrupt
-        time.sleep(self.sleep_s)
+        if self.sleep_s:
+            time.sleep(self.sleep_s)
         value = int(job.architecture.hash[:6], 16) / 0xFFFFFF
         metrics = {"val_accuracy": value, "params": 100.0, "macs": 5e5 + value, "density": 1.0}
         return Evaluation(metrics, "table")
