@@ -1,28 +1,36 @@
-// The whole test framework: a check that fails says where and ends the program.
+// A failed check says where and what, and the program goes on to the next one; `failures()` is what
+// its exit status tells.
 #pragma once
 
-#include <cstdio>
-#include <cstdlib>
+#include <iostream>
+#include <string>
 
-#define CHECK(...)                                                                         \
-  do {                                                                                     \
-    if (!(__VA_ARGS__)) {                                                                  \
-      std::fprintf(stderr, "%s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #__VA_ARGS__); \
-      std::exit(1);                                                                        \
-    }                                                                                      \
-  } while (false)
+inline int& failures() {
+  static int count = 0;
+  return count;
+}
 
-#define CHECK_THROWS(exception, ...)                                                         \
-  do {                                                                                       \
-    bool thrown = false;                                                                     \
-    try {                                                                                    \
-      static_cast<void>(__VA_ARGS__);                                                        \
-    } catch (const exception&) {                                                             \
-      thrown = true;                                                                         \
-    }                                                                                        \
-    if (!thrown) {                                                                           \
-      std::fprintf(stderr, "%s:%d: %s did not throw %s\n", __FILE__, __LINE__, #__VA_ARGS__, \
-                   #exception);                                                              \
-      std::exit(1);                                                                          \
-    }                                                                                        \
+template <class A, class B>
+void check_equal(const A& got, const B& wanted, const char* expression, const char* file,
+                 int line) {
+  if (got == wanted) return;
+  std::cerr << file << ":" << line << ": " << expression << " is " << got << ", not " << wanted
+            << "\n";
+  ++failures();
+}
+
+#define CHECK_EQ(got, wanted) check_equal((got), (wanted), #got, __FILE__, __LINE__)
+
+#define CHECK(condition) \
+  check_equal(static_cast<bool>(condition), true, #condition, __FILE__, __LINE__)
+
+#define CHECK_THROWS(expression, text)                           \
+  do {                                                           \
+    std::string message = "no exception";                        \
+    try {                                                        \
+      (void)(expression);                                        \
+    } catch (const std::exception& error) {                      \
+      message = error.what();                                    \
+    }                                                            \
+    check_equal(message, text, #expression, __FILE__, __LINE__); \
   } while (false)
