@@ -23,7 +23,7 @@ from nascore.networks import Recipe, build, fit
 from nascore.spaces import BlockSpace, Skeleton
 from nascore.tasks import Task
 
-ROUNDS = 7
+ROUNDS = 5
 BLOCK = "[(1,1,3,0,0),(2,1,3,1,0),(3,5,0,0,2),(4,1,5,0,0),(5,2,3,4,0),(6,6,0,3,5)]"
 
 
@@ -61,7 +61,7 @@ def colour() -> Task:
 
 
 @pytest.mark.parametrize(
-    ("make_task", "epochs", "batch"), [(digits, 4, 64), (digits, 4, 256), (colour, 2, 64)]
+    ("make_task", "epochs", "batch"), [(digits, 4, 64), (digits, 4, 256), (colour, 1, 64)]
 )
 def test_fit_against_a_loop_by_hand(
     benchmark: Any, make_task: Any, epochs: int, batch: int

@@ -131,7 +131,7 @@ class _Training:
 
     def outcome(self, status: Status, message: str, valid: Score | None = None) -> Fit:
         seconds = self.seconds_before + time.perf_counter() - self.began
-        rate = self.images / self.training_seconds if self.images else 0.0
+        rate = self.images / self.training_seconds if self.training_seconds else 0.0
         return Fit(status, message, valid, self.epochs, seconds, rate)
 
     def _start(self) -> None:
