@@ -64,5 +64,6 @@ def search(method: str, task: Task, config: BlockConfig, seed: int, agent: Agent
         config.trials,
         batch=config.batch,
         in_flight=config.in_flight,
+        deadline_s=config.time_limit_s,  # a worker that hangs far past it is killed
     )
     return Search(method, asdict(config), task.name, seed, [stage])
