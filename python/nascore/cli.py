@@ -24,8 +24,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Paths and codes hold brackets, and a program that reads the lines wants them whole.
+out = Console(highlight=False, markup=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 WorkersOption = Annotated[int, typer.Option("--workers", help="Processes that train.")]
@@ -36,11 +37,13 @@ TimeLimitOption = Annotated[
 
 def main() -> None:
     """Runs a command; what a person can mend ends as one line and exit status 2."""
-    from nascore.search import RunError
-
     try:
         app()
-    except (ValueError, RunError, ImportError, FileNotFoundError, IsADirectoryError) as error:
+    except Exception as error:
+        from nascore.search import RunError  # not at the top: torch takes seconds
+
+        if not isinstance(error, (ValueError, RunError, ImportError, OSError)):
+            raise
         err.print(Text.assemble(("error: ", "bold red"), str(error)))
         raise SystemExit(2) from None
 
@@ -60,7 +63,7 @@ def methods() -> None:
     from nascore import methods
 
     for name in methods.names():
-        out.print(f"[bold]{name:14}[/bold] {methods.describe(name)}", soft_wrap=True)
+        out.print(Text.assemble((f"{name:14} ", "bold"), methods.describe(name)))
 
 
 @app.command()
@@ -69,7 +72,7 @@ def tasks() -> None:
     from nascore import tasks
 
     for name, line in tasks.names().items():
-        out.print(f"[bold]{name:14}[/bold] {line}", soft_wrap=True)
+        out.print(Text.assemble((f"{name:14} ", "bold"), line))
     out.print("or a Hugging Face image data set, or a folder of images or parquet files")
 
 
@@ -109,12 +112,17 @@ def search(
     config = methods.with_settings(config, settings or [])
     data = _load(task, limit_train, seed)
     plan = methods.build(method, data, config, seed)
-    run = run or Path("runs") / f"{method}-{data.name.replace('/', '-')}-{seed}"
-    source = {"source": task, "limit_train": limit_train, "fingerprint": data.fingerprint}
-    command = {"order": order, "nascore": nascore.__version__}
+    run = run or Path("runs") / f"{method}-{Path(data.name).name}-{seed}"
+    meta = {
+        **plan.meta,
+        "limit_train": limit_train,
+        "fingerprint": data.fingerprint,
+        "order": order,
+        "nascore": nascore.__version__,
+    }
     with (
         Workers(workers, visible_gpus()) as executor,
-        Store.create(run, {**plan.meta, **source, **command}) as store,
+        Store.create(run, meta) as store,
     ):
         _go_on(plan, store, executor, time_limit)
 
@@ -129,12 +137,12 @@ def resume(
 
     with Workers(workers, visible_gpus()) as executor, Store.open(run, write=True) as store:
         method, meta = store.meta["method"], store.meta
-        data = _load(meta["source"], meta["limit_train"], meta["seed"])
-        if data.fingerprint != meta["fingerprint"]:
-            raise RunError(
-                f"the images of {meta['source']} are no longer those that {run} began with"
-            )
+        if "fingerprint" not in meta:
+            raise RunError(f"{run} was begun from Python; go on with it there: search.run(store)")
         config = methods.config_from_json(method, meta["config"])
+        data = _load(meta["task"], meta["limit_train"], meta["seed"])
+        if data.fingerprint != meta["fingerprint"]:
+            raise RunError(f"the images of {data.name} are no longer those that {run} began with")
         _go_on(methods.build(method, data, config, meta["seed"]), store, executor, time_limit)
 
 
@@ -156,17 +164,17 @@ def _go_on(plan: Search, store: Store, executor: Workers, time_limit: float) -> 
                 on_result=progress.result,
             )
             try:
-                for _ in trials:
-                    pass
+                for trial in trials:
+                    progress.result(trial)  # a result may be older than this process
             except KeyboardInterrupt:
                 progress.stop()
                 out.print(f"\nStopped; nothing is lost. Go on with:  nascore resume {run}")
                 raise SystemExit(130) from None
-    left = wanted - len(store.trials())
-    if left:
-        out.print(f"The time is up, {left} trials are left. Go on with:  nascore resume {run}")
     _show(store)
-    out.print(f"Next: nascore retrain {run}    trains the best from scratch and tests it")
+    if left := wanted - len(store.trials()):
+        out.print(f"The time is up, {left} trials are left. Go on with:  nascore resume {run}")
+    elif store.best():
+        out.print(f"Next: nascore retrain {run}    trains the best from scratch and tests it")
 
 
 @app.command()
@@ -192,8 +200,8 @@ def _show(store: Store) -> None:
     from nascore.results.tables import ranking, summary
 
     trials = store.trials()
-    out.print(summary(store.meta, trials), soft_wrap=True)
-    out.print(ranking(trials, 5), soft_wrap=True)
+    out.print(summary(store.meta, trials))
+    out.print(ranking(trials, 5))
 
 
 @app.command()
@@ -216,42 +224,46 @@ def retrain(
     from nascore import methods
     from nascore.results.progress import training
     from nascore.retrain import retrain
-    from nascore.search import RunError, open_run
+    from nascore.search import open_run
 
     with open_run(run) as store:
-        meta, chosen = store.meta, store.best() if trial is None else _trial(store, trial)
-    if chosen is None:
-        raise RunError(f"{run} has no trial that succeeded yet; see `nascore show {run}`")
+        meta, chosen = store.meta, _chosen(store, trial)
     config = methods.config_from_json(meta["method"], meta["config"])
-    other = task is not None and task != meta["source"]
-    data = _load(
-        task or meta["source"],
-        limit_train if other else limit_train or meta["limit_train"],
-        meta["seed"],
-    )
     skeleton = config.skeleton.resized(blocks, width)
     recipe = config.final if epochs is None else replace(config.final, epochs=epochs)
-    model = model or run / ("model" if not other else f"model-{data.name.replace('/', '-')}")
+    if task is None and limit_train is None:
+        limit_train = meta.get("limit_train")
+    data = _load(task or meta["task"], limit_train, meta["seed"])
+    model = model or run / ("model" if task is None else f"model-{Path(data.name).name}")
     with training(out, recipe.epochs) as advance:
-        found = retrain(
-            chosen.architecture, data, skeleton, recipe, meta["seed"], model, on_epoch=advance
-        )
+        try:
+            found = retrain(
+                chosen.architecture, data, skeleton, recipe, meta["seed"], model, on_epoch=advance
+            )
+        except KeyboardInterrupt:
+            out.print("\nStopped; the same command goes on from the last whole epoch.")
+            raise SystemExit(130) from None
     done = "Trained" if found.fresh else "Already trained"
     out.print(
         f"{done}: {found.params:,} parameters, {found.macs:,} multiply-adds, "
         f"validation accuracy {found.val_accuracy:.4f}"
     )
-    out.print(f"[bold]Test accuracy {found.test_accuracy:.4f}[/bold] on {data.name}")
+    out.print(f"Test accuracy {found.test_accuracy:.4f} on {data.name}", style="bold")
     out.print(f"The model is in {model}; in Python: nascore.load_model({str(model)!r})")
 
 
-def _trial(store: Store, number: int) -> Trial:
-    trials = {trial.number: trial for trial in store.trials()}
-    if number not in trials:
-        raise ValueError(f"trial={number}: {store.name} has trials 0 to {len(trials) - 1}")
-    if not trials[number].evaluation.ok:
-        raise ValueError(f"trial={number} failed: {trials[number].evaluation.message}")
-    return trials[number]
+def _chosen(store: Store, number: int | None) -> Trial:
+    """The trial of this number, or the best."""
+    if number is None:
+        if (best := store.best()) is None:
+            raise ValueError(f"{store.name} has no trial that succeeded; see `nascore show`")
+        return best
+    for trial in store.trials():
+        if trial.number == number:
+            if not trial.evaluation.ok:
+                raise ValueError(f"trial={number} failed: {trial.evaluation.message}")
+            return trial
+    raise ValueError(f"trial={number}: {store.name} has no such trial; see `nascore show --json`")
 
 
 def _load(task: str, limit_train: int | None, seed: int) -> Task:

@@ -22,8 +22,9 @@ class Progress:
     def __init__(self, console: Console, trials: int, done: Sequence[Trial]) -> None:
         self._console = console
         self._trials = trials
-        self._done = self._before = len(done)
-        self._best: Trial | None = None
+        self._before = len(done)
+        self._seen: set[int] = set()
+        self._best: float | None = None
         self._failed = 0
         self._began = time.monotonic()
         self._bar = bars.Progress(
@@ -39,19 +40,21 @@ class Progress:
         for trial in done:
             self._look_at(trial)
         self._task = self._bar.add_task(
-            "searching", total=trials, completed=self._done, found=self._found(), left=""
+            "searching", total=trials, completed=self._before, found=self._found(), left=""
         )
 
     def result(self, trial: Trial) -> None:
-        """Counts a finished trial."""
+        """Counts a finished trial, once."""
+        if trial.number in self._seen:
+            return
         self._look_at(trial)
-        self._done += 1
+        done = len(self._seen)
         spent = time.monotonic() - self._began
-        left = spent / (self._done - self._before) * (self._trials - self._done)
+        left = spent / (done - self._before) * (self._trials - done)
         text = f"{_clock(left)} left"
-        self._bar.update(self._task, completed=self._done, found=self._found(), left=text)
-        if not self._console.is_terminal and _is_due(self._done, self._trials):
-            self._console.print(f"{self._done}/{self._trials} trials, {self._found()}, {text}")
+        self._bar.update(self._task, completed=done, found=self._found(), left=text)
+        if not self._console.is_terminal and _is_due(done, self._trials):
+            self._console.print(f"{done}/{self._trials} trials, {self._found()}, {text}")
 
     def stop(self) -> None:
         self._bar.stop()
@@ -69,14 +72,17 @@ class Progress:
         self.stop()
 
     def _look_at(self, trial: Trial) -> None:
+        self._seen.add(trial.number)
         if not trial.evaluation.ok:
             self._failed += 1
-        elif self._best is None or trial.reward > self._best.reward:
-            self._best = trial
+        else:
+            accuracy = trial.metrics["val_accuracy"]
+            self._best = accuracy if self._best is None else max(self._best, accuracy)
 
     def _found(self) -> str:
-        accuracy = f"{self._best.metrics['val_accuracy']:.4f}" if self._best else "none yet"
-        return f"best {accuracy}" + (f", {self._failed} failed" if self._failed else "")
+        best = "none yet" if self._best is None else f"{self._best:.4f}"
+        failed = f", {self._failed} failed" if self._failed else ""
+        return f"best accuracy {best}{failed}"
 
 
 @contextmanager
