@@ -33,12 +33,13 @@ $(VENV)/.installed: $(BIN)/python $(SOURCES)
 	$(PIP) .
 	@touch $@
 
+# Naming the installed package brings its extras without compiling it again.
 $(VENV)/.tests: $(VENV)/.installed
-	$(PIP) '.[test]'
+	$(PIP) 'nascore[test]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.installed
-	$(PIP) '.[test,lint]'
+	$(PIP) 'nascore[test,lint]'
 	@touch $@
 
 search: $(VENV)/.installed
@@ -61,7 +62,7 @@ bench: $(VENV)/.tests
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json=build/benchmarks.json -s
 
 evidence: $(VENV)/.tests
-	$(BIN)/python -m nascore.tables
+	$(BIN)/python -m nascore.tables.make python/nascore/tables/blocks_digits.csv
 	$(BIN)/python benchmarks/evidence.py
 
 # The generator writes "whatever makes an int" for an int, and no types for constants' elements.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,14 +14,21 @@ from nascore.trial import Trial
 
 def summary(meta: Mapping[str, Any], trials: Sequence[Trial]) -> str:
     """One line on what was asked and how much of it is done."""
-    failed = sum(not trial.evaluation.ok for trial in trials)
+    failed = Counter(
+        trial.evaluation.message
+        if trial.evaluation.status == "invalid"
+        else trial.evaluation.status
+        for trial in trials
+        if not trial.evaluation.ok
+    )
     repeats = sum(trial.repeat_of is not None for trial in trials)
     parts = [
         f"{meta['method']} on {meta['task']}, seed {meta['seed']}",
         f"{len(trials)} of {meta['config']['trials']} trials",
         f"{repeats} evaluations saved by known results",
     ]
-    return ", ".join(parts) + (f", {failed} failed" if failed else "")
+    parts += [f"{n} failed ({reason})" for reason, n in failed.most_common()]
+    return ", ".join(parts)
 
 
 def best_trials(trials: Sequence[Trial], n: int) -> list[Trial]:
