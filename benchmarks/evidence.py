@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 
 def searches(seeds: int, trials: int) -> dict[str, dict[str, Floats]]:
     """Per agent and figure, one number per seed."""
-    table = read_table()
+    table = read_table(tables.BLOCKS)
     config = replace(methods.config("blockqnn", "small"), trials=trials)
     reward = EarlyStop(config.mu, config.rho, config.floor)
     evaluator = TableEvaluator(table, "short")
@@ -87,11 +87,12 @@ def interval(values: Floats) -> str:
 
 def orders() -> list[tuple[str, float]]:
     """Kendall's tau of cheap signals with the long training's accuracy, over the whole table."""
-    rows = [row for row in read_table().values() if row["longest_path"] > 0]
+    rows = [row for row in read_table(tables.BLOCKS).values() if row["longest_path"] > 0]
     column = {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def mean(what: str) -> Floats:
-        return np.mean([column[f"{what}_{seed}"] for seed in tables.SEEDS], axis=0)
+        # Rounded, so that equal means are ties, whatever was added first.
+        return np.mean([column[f"{what}_{seed}"] for seed in tables.SEEDS], axis=0).round(9)
 
     config = methods.config("blockqnn", "paper")
     penalised = [

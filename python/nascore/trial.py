@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from nascore.spaces import Architecture
-
-if TYPE_CHECKING:
-    from nascore.search.loop import Run
 
 Fidelity = Literal["table", "predicted", "hypernet", "proxy", "full"]
 Status = Literal[
@@ -65,7 +62,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluator found out. `metrics` of a failed one hold what was known before it failed."""
+    """What an evaluator found out; `metrics` of a failed one are what was known before it failed."""
 
     metrics: Mapping[str, float]
     fidelity: Fidelity
@@ -86,7 +83,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Trial:
-    """A proposal with its evaluation and reward; `repeat_of` names the trial whose result it took."""
+    """A proposal, its evaluation, its reward; `repeat_of` is the trial whose result it took."""
 
     number: int
     proposal: Proposal
@@ -145,16 +142,10 @@ class Reward(Protocol):
     def __call__(self, job: Job, evaluation: Evaluation) -> float: ...
 
 
-class Stage(Protocol):
-    """A part of a search; its trials go into the run's store as they are yielded."""
-
-    def run(self, run: Run) -> Iterator[Trial]: ...
-
-
 @dataclass(frozen=True)
 class Limits:
     """What an architecture may cost before it is built; a dearer one is a failed trial."""
 
     params: int | None = None
     macs: int | None = None
-    peak_bytes: int | None = field(default=1 << 30)
+    peak_bytes: int | None = 1 << 30

@@ -12,6 +12,7 @@ from nascore import _core
 from nascore.agents.sampling import Actions, States, retrace, sample
 from nascore.trial import Proposal, Space, Trial
 
+Episode = tuple[tuple[int, ...], float]  # the actions that wrote an architecture, its reward
 Schedule = tuple[tuple[float, int], ...]  # (epsilon, iterations) from the first to the last
 
 _COIN, _REPLAY = 16, 18  # random streams; the table's tie-break and choice use _COIN + 1
@@ -66,7 +67,7 @@ class QLearning:
         self.table = _core.QTable(
             max(space.heads), space.observe(space.start(1)).shape[1], alpha, gamma, initial_q
         )
-        self._memory: list[tuple[tuple[int, ...], float]] = []
+        self._memory: list[Episode] = []
         self._asked = 0
         self._replayed = 0
 
@@ -91,21 +92,22 @@ class QLearning:
         )
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        for trial in trials:
-            self._memory.append((trial.proposal.actions, trial.reward))
-            self._sweep(*self._memory[-1])
-        draws = self.replay * len(trials)
-        if not draws:
-            return
-        for i in _core.integers(self.seed, _REPLAY, self._replayed, draws, len(self._memory)):
-            self._sweep(*self._memory[i])
+        told = [(trial.proposal.actions, trial.reward) for trial in trials]
+        self._memory += told
+        draws = self.replay * len(told)
+        picks = _core.integers(self.seed, _REPLAY, self._replayed, draws, len(self._memory))
         self._replayed += draws
+        self._sweep(told + [self._memory[i] for i in picks])
 
-    def _sweep(self, actions: tuple[int, ...], reward: float) -> None:
-        observations, legal = retrace(self.space, actions)
-        rewards = np.full(len(actions), reward / len(actions) if self.shaping else 0.0)
-        rewards[-1] = reward
-        self.table.sweep(observations, np.array(actions, np.int32), legal, rewards)
+    def _sweep(self, episodes: Sequence[Episode]) -> None:
+        observations, legal = retrace(self.space, [actions for actions, _ in episodes])
+        for i, (actions, reward) in enumerate(episodes):
+            length = len(actions)
+            rewards = np.full(length, reward / length if self.shaping else 0.0)
+            rewards[-1] = reward
+            self.table.sweep(
+                observations[i, :length], np.array(actions, np.int32), legal[i, :length], rewards
+            )
 
     def state_dict(self) -> dict[str, Any]:
         return {

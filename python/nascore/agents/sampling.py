@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +29,17 @@ def sample(space: Space, n: int, choose: Callable[[States, int], Actions]) -> li
     ]
 
 
-def retrace(space: Space, actions: tuple[int, ...]) -> tuple[States, npt.NDArray[np.bool_]]:
-    """What was seen, [T, V], and allowed, [T, A], before each of `T` actions."""
-    state = space.start(1)
+def retrace(
+    space: Space, episodes: Sequence[tuple[int, ...]]
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.bool_]]:
+    """What was seen, [n, T, V], and allowed, [n, T, A], before each action of `n` episodes."""
+    actions = np.full((len(episodes), max(map(len, episodes))), -1, np.int32)
+    for row, episode in zip(actions, episodes, strict=True):
+        row[: len(episode)] = episode
+    states = space.start(len(episodes))
     observations, legal = [], []
-    for action in actions:
-        observations.append(space.observe(state))
-        legal.append(space.legal(state))
-        state = space.step(state, np.array([action], np.int32))
-    return np.concatenate(observations), np.concatenate(legal)
+    for action in actions.T:  # a finished state stays as it is, whatever the action
+        observations.append(space.observe(states))
+        legal.append(space.legal(states))
+        states = space.step(states, np.ascontiguousarray(action))
+    return np.stack(observations, axis=1), np.stack(legal, axis=1)

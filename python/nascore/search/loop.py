@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from nascore import _core
 from nascore.search.executors import Executor, InProcess
 from nascore.search.folder import RunError
 from nascore.search.store import Store
 from nascore.spaces import Architecture
-from nascore.trial import Job, Stage, Trial
+from nascore.trial import Job, Trial
 
 Order = Literal["fixed", "arrival"]
 
@@ -41,6 +41,12 @@ class Run:
     def left_s(self) -> float:
         """Seconds until evaluations may no longer start, in a lock's range; 0 when it is so."""
         return min(max(0.0, self.stops_at - time.monotonic()), threading.TIMEOUT_MAX)
+
+
+class Stage(Protocol):
+    """A part of a search; its trials go into the run's store before they are yielded."""
+
+    def run(self, run: Run) -> Iterator[Trial]: ...
 
 
 @dataclass(frozen=True)
