@@ -9,7 +9,7 @@ from nascore.search import RunError, Search, Store, Workers
 from toys import ToyEvaluator, toy_search
 
 
-def search(sleep_s: float = 0.02) -> Search:
+def search(sleep_s: float = 0.05) -> Search:
     return toy_search(120, ToyEvaluator(sleep_s), batch=4, in_flight=4, snapshot_every=16)
 
 
