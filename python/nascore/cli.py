@@ -201,7 +201,8 @@ def _show(store: Store) -> None:
 
     trials = store.trials()
     out.print(summary(store.meta, trials))
-    out.print(ranking(trials, 5))
+    if store.best():
+        out.print(ranking(trials, 5))
 
 
 @app.command()

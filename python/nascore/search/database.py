@@ -69,6 +69,12 @@ class Database:
         with self.transaction() as connection:
             return set(sa.inspect(connection).get_table_names())
 
+    def let_read_while_writing(self) -> None:
+        """Sets, for ever, that readers of an SQLite file do not block its writer."""
+        if self._engine.dialect.name == "sqlite":
+            with self._errors():
+                self._connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
+
     def check(self) -> None:
         """Raises RunError unless this is a whole database that holds a run."""
         if self._engine.dialect.name == "sqlite":
@@ -101,6 +107,4 @@ class Database:
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
-    # A reader never blocks the writer, and a commit survives the end of the process.
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA synchronous=NORMAL")  # a commit survives the end of the process

@@ -225,6 +225,7 @@ class Store:
         foreign = self._database.table_names() - set(database.tables.tables)
         if foreign:
             raise RunError(f"{self.name} holds other data ({min(foreign)}): choose another place")
+        self._database.let_read_while_writing()
         with self._database.transaction() as connection:
             database.tables.create_all(connection)
             if connection.execute(sa.select(_meta)).first():

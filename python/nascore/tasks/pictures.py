@@ -79,7 +79,11 @@ def from_folder(folder: Path, files: Sequence[Path], progress: Progress | None) 
     Beside `train`, folders that are no part are left out, as such splits of the hub are.
     """
     places = [file.relative_to(folder).parts for file in files]
-    depth = int(any(place[0] == "train" and len(place) > 2 for place in places))
+    splits = {place[0] for place in places if len(place) > 2 and place[0] in _PARTS}
+    if splits and "train" not in splits:
+        found = " and ".join(sorted(splits))
+        raise ValueError(f"{folder} has images in {found}, but none in train")
+    depth = int(bool(splits))
     parts = assign(str(folder), {place[0] for place in places}) if depth else ()
     labels: list[list[str]] = [[], [], []]
     paths: list[list[Path]] = [[], [], []]

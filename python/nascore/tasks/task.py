@@ -95,8 +95,8 @@ def partition(
     Parts that the source brings are kept. A missing one is drawn from its train part: 20 % of each
     class for test, and 20 % for valid, or 10 % where the test part is given; at least one image.
     """
-    if seed < 0:
-        raise ValueError(f"seed={seed} must not be negative")
+    if not 0 <= seed < 1 << 64:
+        raise ValueError(f"seed={seed} must be 0 to 2**64 - 1")
     given, valid, test = data.sizes
     pool = data.labels[:given]
     counts = np.bincount(pool, minlength=len(data.class_names))
