@@ -147,6 +147,20 @@ def near_symmetric() -> dict[str, list[Code]]:
     return {**chains, **regular, **equal_parts}
 
 
+def used_matrices(size: int, max_edges: int) -> npt.NDArray[np.uint8]:
+    """All upper triangular matrices `[n, V, V]` with every node between node 0 and the last."""
+    pairs = list(itertools.combinations(range(size), 2))
+    masks = np.arange(1 << len(pairs), dtype=np.uint32)
+    chosen = np.stack([(masks >> k & 1).astype(np.uint8) for k in range(len(pairs))], axis=1)
+    chosen = chosen[chosen.sum(1) <= max_edges]
+    matrices = np.zeros((len(chosen), size, size), np.uint8)
+    for k, (row, column) in enumerate(pairs):
+        matrices[:, row, column] = chosen[:, k]
+    leads_on = matrices[:, :-1].any(2).all(1)
+    is_reached = matrices[:, :, 1:].any(1).all(1)
+    return matrices[leads_on & is_reached]
+
+
 def networkx_of(labels: Iterable[object], edges: Edges) -> nx.MultiDiGraph:
     """The graph as a networkx MultiDiGraph, labels under "label"."""
     graph = nx.MultiDiGraph()

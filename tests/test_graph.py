@@ -23,6 +23,7 @@ from graph_kit import (
     networkx_of,
     random_code,
     relabelled,
+    used_matrices,
 )
 from nascore import _core
 
@@ -127,26 +128,12 @@ def test_graph_hash_agrees_with_networkx_on_multigraphs() -> None:
 # --- The hash against a published count
 
 
-def cells(size: int, max_edges: int = 9) -> npt.NDArray[np.uint8]:
-    """All upper triangular matrices `[n, V, V]` with every node between node 0 and the last."""
-    pairs = list(itertools.combinations(range(size), 2))
-    masks = np.arange(1 << len(pairs), dtype=np.uint32)
-    chosen = masks[:, None] >> np.arange(len(pairs), dtype=np.uint32) & 1
-    chosen = chosen[chosen.sum(1) <= max_edges]
-    matrices = np.zeros((len(chosen), size, size), np.uint8)
-    for index, pair in enumerate(pairs):
-        matrices[:, pair[0], pair[1]] = chosen[:, index]
-    leads_on = matrices[:, :-1].any(2).all(1)
-    is_reached = matrices[:, :, 1:].any(1).all(1)
-    return matrices[leads_on & is_reached]
-
-
 @pytest.mark.parametrize(
     ("size", "distinct"), [(2, 1), (3, 6), (4, 84), (5, 2_441), (6, 62_010), (7, 359_082)]
 )
 def test_nas_bench_101_has_423624_cells(size: int, distinct: int) -> None:
     """Ying et al. (2019) count 423,624 cells of at most 7 nodes, 9 edges and 3 operations."""
-    matrices = cells(size)
+    matrices = used_matrices(size, max_edges=9)
     found: npt.NDArray[np.uint64] = np.zeros((0, 2), np.uint64)
     for operations in itertools.product((1, 2, 3), repeat=size - 2):
         labels = np.tile(np.array([0, *operations, 4], np.int16), (len(matrices), 1))
