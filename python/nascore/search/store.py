@@ -248,15 +248,13 @@ class Store:
                 "use the version that wrote it"
             )
         columns = (_trials.c.number, _trials.c.ask_event, _trials.c.tell_event)
-        [latest] = self._database.rows(sa.select(*(sa.func.max(column) for column in columns)))
+        [latest] = self._database.rows(sa.select(*map(sa.func.max, columns)))
         self.next_number = 0 if latest[0] is None else latest[0] + 1
         self._event = max(latest[1] or 0, latest[2] or 0)
         told = sa.select(_trials).where(_trials.c.tell_event.is_not(None))
         with self._database.transaction() as connection:
-            for row in connection.execute(told.order_by(_trials.c.reward.desc(), _trials.c.number)):
-                if row.evaluation["status"] == "ok":
-                    self._best = _trial(row)
-                    break
+            rows = connection.execute(told.order_by(_trials.c.reward.desc(), _trials.c.number))
+            self._best = next((_trial(r) for r in rows if r.evaluation["status"] == "ok"), None)
 
     def _write_files(self) -> None:
         """States in files what the database says: a kill may have come between the two."""
@@ -269,9 +267,9 @@ class Store:
             folder.write_json(self.folder / "best.json", trial_json(self._best))
 
     def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
 
 def trial_json(trial: Trial) -> dict[str, Any]:
