@@ -28,9 +28,9 @@ enum class Cost : std::uint8_t { kFree, kConvBatchNorm, kLinear };
 
 struct OpInfo {
   Op op;
-  const char* name;                  // the name in Python, in drawings and in documents
+  const char* name;                         // the name in Python, in drawings and in documents
   std::array<std::uint8_t, 3> nsc_kernels;  // kernels a code may ask for; 0 ends the list
-  std::uint8_t nsc_inputs;           // predecessors a code row must name; 0: not a layer of a code
+  std::uint8_t nsc_inputs;  // predecessors a code row must name; 0: not a layer of a code
   Cost cost;
 };
 

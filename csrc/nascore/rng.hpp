@@ -23,10 +23,9 @@ NASCORE_HOST_DEVICE inline Words philox4x32(Words counter, std::uint32_t key0, s
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t a = std::uint64_t{0xD2511F53u} * counter.w[0];
     const std::uint64_t b = std::uint64_t{0xCD9E8D57u} * counter.w[2];
-    counter = {{static_cast<std::uint32_t>(b >> 32) ^ counter.w[1] ^ key0,
-                static_cast<std::uint32_t>(b),
-                static_cast<std::uint32_t>(a >> 32) ^ counter.w[3] ^ key1,
-                static_cast<std::uint32_t>(a)}};
+    counter = {
+        {static_cast<std::uint32_t>(b >> 32) ^ counter.w[1] ^ key0, static_cast<std::uint32_t>(b),
+         static_cast<std::uint32_t>(a >> 32) ^ counter.w[3] ^ key1, static_cast<std::uint32_t>(a)}};
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }
@@ -70,10 +69,10 @@ class Draw {
 
  private:
   NASCORE_HOST_DEVICE std::uint64_t bits(std::uint32_t attempt, int half) const {
-    const Words out = philox4x32({{static_cast<std::uint32_t>(counter_),
-                                   static_cast<std::uint32_t>(counter_ >> 32), stream_, attempt}},
-                                 static_cast<std::uint32_t>(seed_),
-                                 static_cast<std::uint32_t>(seed_ >> 32));
+    const Words out =
+        philox4x32({{static_cast<std::uint32_t>(counter_),
+                     static_cast<std::uint32_t>(counter_ >> 32), stream_, attempt}},
+                   static_cast<std::uint32_t>(seed_), static_cast<std::uint32_t>(seed_ >> 32));
     return std::uint64_t{out.w[2 * half]} | (std::uint64_t{out.w[2 * half + 1]} << 32);
   }
 
