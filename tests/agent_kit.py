@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
+from nascore.agents.q_learning import QLearning
 from nascore.spaces import BlockSpace
-from nascore.trial import Agent, Evaluation, Proposal, Trial
+from nascore.trial import Agent, Evaluation, Proposal, Space, Trial
 
 SPACE = BlockSpace(4)
+
+
+def q_learning(seed: int, space: Space = SPACE, **changes: Any) -> QLearning:
+    """An agent that explores half of its 100 trials."""
+    settings: dict[str, Any] = {
+        "trials": 100,
+        "schedule": ((1.0, 2), (0.1, 2)),
+        "alpha": 0.1,
+        "gamma": 1.0,
+        "initial_q": 0.0,
+        "replay": 2,
+        "shaping": True,
+    }
+    return QLearning(space, seed, **{**settings, **changes})
 
 
 def judge(first: int, proposals: Sequence[Proposal]) -> list[Trial]:

@@ -6,25 +6,11 @@ import numpy as np
 import pytest
 
 import agent_kit
-from nascore.agents.q_learning import QLearning, epsilon_at
+from agent_kit import q_learning
+from nascore.agents.q_learning import epsilon_at
 from nascore.agents.random import Random
-from nascore.spaces import BlockSpace, ChoicesSpace
+from nascore.spaces import ChoicesSpace
 from nascore.trial import Agent
-
-
-def q_learning(
-    seed: int, space: BlockSpace | ChoicesSpace = agent_kit.SPACE, **changes
-) -> QLearning:
-    settings = {
-        "trials": 100,
-        "schedule": ((1.0, 2), (0.1, 2)),
-        "alpha": 0.1,
-        "gamma": 1.0,
-        "initial_q": 0.0,
-        "replay": 2,
-        "shaping": True,
-    }
-    return QLearning(space, seed, **{**settings, **changes})
 
 
 def random(seed: int) -> Agent:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent_kit import q_learning
 from nascore import _core, methods, tables
-from nascore.agents.q_learning import QLearning, epsilon_at
+from nascore.agents.q_learning import epsilon_at
 from nascore.evaluators.table import read_table
 from nascore.methods import blockqnn
 from nascore.search import Accuracy, AskTell, Search, Workers
@@ -35,22 +36,10 @@ def test_1_schedule() -> None:
 
 def test_2_codes() -> None:
     space = BlockSpace(23)
-    for proposal in QLearning(
-        space,
-        0,
-        trials=1,
-        schedule=((1.0, 1),),
-        alpha=0.01,
-        gamma=1.0,
-        initial_q=0.0,
-        replay=0,
-        shaping=True,
-    ).ask(200):
+    for proposal in q_learning(0, space, alpha=0.01).ask(200):
         code = proposal.architecture.code
         assert space.architecture(code) == proposal.architecture
-        assert (
-            space.architecture(_core.nsc_print(np.array(code, np.int16))) == proposal.architecture
-        )
+        assert space.architecture(proposal.architecture.text) == proposal.architecture
         for index, kind, _, pred1, pred2 in code[:-1]:
             assert pred1 < index
             assert pred2 < index
@@ -75,17 +64,7 @@ def test_3_legal_actions() -> None:
 
 def test_4_shaping() -> None:
     space = BlockSpace(4)
-    agent = QLearning(
-        space,
-        0,
-        trials=1,
-        schedule=((1.0, 1),),
-        alpha=0.01,
-        gamma=1.0,
-        initial_q=0.0,
-        replay=0,
-        shaping=True,
-    )
+    agent = q_learning(0, space, alpha=0.01)
     actions = space.actions(space.architecture("[(1,1,3,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,1,3,3,0)]"))
     agent._sweep([((*actions[:3], 0), 1.0)])  # three layers and the terminal: T = 4
     values = []
@@ -104,17 +83,7 @@ def test_4_shaping() -> None:
 def test_4_shaped_rewards_of_five_steps() -> None:
     space = BlockSpace(5)
     seen: list[float] = []
-    agent = QLearning(
-        space,
-        0,
-        trials=1,
-        schedule=((1.0, 1),),
-        alpha=1.0,
-        gamma=0.0,
-        initial_q=0.0,
-        replay=0,
-        shaping=True,
-    )
+    agent = q_learning(0, space, alpha=1.0, gamma=0.0)
     actions = (1, 1, 1, 1, 0)
     agent._sweep([(actions, 1.0)])
     state = space.start(1)
@@ -148,14 +117,11 @@ def test_7_shaping_reaches_a_score_sooner() -> None:
     def iterations(shaping: bool, seed: int) -> int:
         """Proposals until the mean reward of the last 20 passes 60."""
         space = BlockSpace(3)
-        agent = QLearning(
-            space,
+        agent = q_learning(
             seed,
+            space,
             trials=400,
             schedule=((1.0, 2), (0.5, 1), (0.1, 1)),
-            alpha=0.1,
-            gamma=1.0,
-            initial_q=0.0,
             replay=4,
             shaping=shaping,
         )
@@ -195,17 +161,7 @@ def kendall(one: list[float], other: list[float]) -> float:
 
 
 def test_9_a_killed_worker_loses_no_block() -> None:
-    agent = QLearning(
-        BlockSpace(5),
-        0,
-        trials=24,
-        schedule=((1.0, 1), (0.1, 1)),
-        alpha=0.01,
-        gamma=1.0,
-        initial_q=0.0,
-        replay=1,
-        shaping=True,
-    )
+    agent = q_learning(0, BlockSpace(5), trials=24)
     evaluator = ToyEvaluator(sleep_s=0.01, faults={2: "die", 7: "die"})
     stage = AskTell(agent, evaluator, Accuracy(), 24, batch=4, in_flight=4)
     with Workers(2, retries=0) as workers:

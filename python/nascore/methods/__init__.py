@@ -46,7 +46,7 @@ def config_from_json(method: str, data: dict[str, Any]) -> Any:
 def build(method: str, task: Task, config: Any, seed: int = 0) -> Search:
     """A search by `method` over `task`; iterate it to run it in this process."""
     module = _module(method)
-    if not isinstance(config, module.Config):
+    if type(config) is not module.Config:
         raise ValueError(
             f"config is a {type(config).__module__}.{type(config).__name__}; "
             f"{method} wants one from nascore.methods.config({method!r})"

@@ -44,7 +44,7 @@ SMALL = BlockConfig(
     final=replace(Recipe.final(), epochs=60, batch=64, lr=0.05),
     trials=160,
     batch=8,
-    time_limit_s=60.0,
+    time_limit_s=600.0,
 )
 
 
