@@ -147,6 +147,30 @@ def near_symmetric() -> dict[str, list[Code]]:
     return {**chains, **regular, **equal_parts}
 
 
+def strongly_regular() -> dict[str, nx.Graph]:
+    """The two graphs srg(16,6,2,2) and the four srg(28,12,6,4), pairwise not isomorphic."""
+    steps = [(0, 1), (1, 0), (1, 1)]
+    shrikhande = nx.Graph(
+        ((a, b), ((a + x) % 4, (b + y) % 4)) for a in range(4) for b in range(4) for x, y in steps
+    )
+    rook = nx.line_graph(nx.complete_bipartite_graph(4, 4))
+    triangular = nx.line_graph(nx.complete_graph(8))
+    switching_sets = {  # of Seidel: a matching, an 8-cycle, a triangle with a 5-cycle
+        "chang 1": [(0, 1), (2, 3), (4, 5), (6, 7)],
+        "chang 2": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (0, 7)],
+        "chang 3": [(0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (5, 6), (6, 7), (3, 7)],
+    }
+    graphs = {"shrikhande": shrikhande, "rook": rook, "triangular": triangular}
+    for name, switched in switching_sets.items():
+        edges = [
+            (a, b)
+            for a, b in itertools.combinations(triangular, 2)
+            if triangular.has_edge(a, b) != ((a in switched) != (b in switched))
+        ]
+        graphs[name] = nx.Graph(edges)
+    return graphs
+
+
 def used_matrices(size: int, max_edges: int) -> npt.NDArray[np.uint8]:
     """All upper triangular matrices `[n, V, V]` with every node between node 0 and the last."""
     pairs = list(itertools.combinations(range(size), 2))

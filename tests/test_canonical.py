@@ -21,6 +21,7 @@ from graph_kit import (
     networkx_of,
     random_code,
     relabelled,
+    strongly_regular,
     used_matrices,
 )
 from nascore import _core
@@ -118,6 +119,25 @@ def test_graph_hash_agrees_with_networkx_on_multigraphs() -> None:
             )
             assert same or other == 2
             assert (hashes[item, 0] == hashes[item, other]).all() == same
+
+
+def test_strongly_regular_graphs_are_told_apart() -> None:
+    """The hardest of their size: in them refinement alone sees nothing at all."""
+    rng = np.random.default_rng(5)
+    found = {}
+    for name, graph in strongly_regular().items():
+        neighbours = nx.to_numpy_array(graph, dtype=np.uint8)
+        n = len(neighbours)
+        # Two nodes for a vertex, joined twice; the first reads the input, the second is read.
+        matrix = np.zeros((2 * n + 2, 2 * n + 2), np.uint8)
+        matrix[0, 1 : n + 1] = matrix[n + 1 : -1, -1] = 1
+        matrix[1 : n + 1, n + 1 : -1] = neighbours + 2 * np.eye(n, dtype=np.uint8)
+        orders = [np.r_[0, 1 + rng.permutation(2 * n), 2 * n + 1] for _ in range(30)]
+        adjacency = np.stack([matrix[np.ix_(order, order)] for order in orders])
+        hashes = _core.graph_hash(np.zeros((30, 2 * n + 2), np.int16), adjacency)
+        assert (hashes == hashes[0]).all(), name
+        found[name] = tuple(hashes[0].tolist())
+    assert len(set(found.values())) == 6
 
 
 @pytest.mark.parametrize(
