@@ -1,0 +1,234 @@
+"""Drawings, rankings and progress: what a person sees of a search."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from nascore.agents.random import Random
+from nascore.networks import Epoch
+from nascore.networks.scoring import Score
+from nascore.results import drawings
+from nascore.results.drawings import draw
+from nascore.results.progress import Progress, decoding, training
+from nascore.results.tables import best_trials, ranking, summary
+from nascore.spaces import Architecture, BlockSpace, ChoicesSpace
+from nascore.trial import Evaluation, Proposal, Trial
+
+EMPTY = "[(1,7,0,0,0)]"
+CONV = "[(1,1,3,0,0)]"
+DIAMOND = "[(1,1,3,0,0),(2,1,5,1,0),(3,2,3,2,0),(4,3,3,0,0),(5,5,0,3,4),(6,6,0,0,5)]"
+DOUBLE = "[(1,1,1,0,0),(2,4,0,1,0),(3,5,0,1,2)]"  # the identity cleaned away
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def block(code: str) -> Architecture:
+    return BlockSpace().architecture(code)
+
+
+def drawn(architecture: Architecture, folder: Path) -> tuple[Counter[str], list[float]]:
+    """The words in the boxes of an SVG drawing, and the widths of its arrows."""
+    path = folder / "block.svg"
+    draw(architecture, path)
+    text = path.read_text()
+    words = Counter(re.findall(r"<!-- (.*?) -->", text))  # the letters themselves are curves
+    groups = (g.findall(f"{SVG}path") for g in ElementTree.fromstring(text).iter(f"{SVG}g"))
+    lines = [paths[0].attrib["style"] for paths in groups if len(paths) == 2]  # line and arrow head
+    return words, sorted(float(re.search(r"stroke-width: ([\d.]+)", line)[1]) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "widths"),
+    [
+        (EMPTY, ["input", "output"], [1.2]),
+        (CONV, ["input", "conv 3x3", "output"], [1.2] * 2),
+        (DOUBLE, ["input", "conv 1x1", "add", "output"], [1.2, 1.2, 2.4]),
+        (
+            DIAMOND,
+            [
+                *("input", "conv 3x3", "conv 5x5", "max pool 3x3", "avg pool 3x3"),
+                *("add", "concat", "output"),
+            ],
+            [1.2] * 9,
+        ),
+    ],
+)
+def test_a_drawing_has_every_node_and_edge(
+    tmp_path: Path, code: str, words: list[str], widths: list[float]
+) -> None:
+    assert drawn(block(code), tmp_path) == (Counter(words), widths)
+
+
+def test_a_drawing_as_pixels(tmp_path: Path) -> None:
+    draw(block(CONV), str(tmp_path / "block.png"))
+    pixels = np.asarray(Image.open(tmp_path / "block.png").convert("RGB")).reshape(-1, 3)
+    conv_blue = np.all(pixels == (0x9E, 0xCA, 0xE1), axis=1).mean()
+    assert 0.01 < conv_blue < 0.5
+
+
+def test_large_blocks_are_drawn(tmp_path: Path) -> None:
+    proposals = Random(BlockSpace(), 0).ask(200)
+    largest = max(proposals, key=lambda p: p.architecture.graph.layers()).architecture
+    graph = largest.graph
+    assert graph.layers() > 15
+    words, widths = drawn(largest, tmp_path)
+    assert sum(words.values()) == len(graph.nodes)
+    assert len(widths) == len({tuple(edge) for edge in graph.edges.tolist()})
+
+
+def test_lines_run_down_between_the_boxes() -> None:
+    for proposal in Random(BlockSpace(), 1).ask(100):
+        graph = proposal.architecture.graph
+        edges = [tuple(edge) for edge in graph.edges.tolist()]
+        routes = drawings._layout(graph.order(), edges)
+        assert set(routes) == set(edges) | {(n, n) for n in range(len(graph.nodes))}
+        places = [routes[n, n][0] for n in range(len(graph.nodes))]
+        passed = [point for route in routes.values() for point in route[1:-1]]
+        columns: dict[float, list[float]] = {}
+        for x, y in places + passed:
+            columns.setdefault(y, []).append(x)
+        for row in columns.values():
+            assert all(b - a >= drawings._BOX[0] for a, b in pairwise(sorted(row)))
+        for (a, b), route in routes.items():
+            assert (route[0], route[-1]) == (places[a], places[b])
+            assert a == b or all(below == y + 1 for (_, y), (_, below) in pairwise(route))
+
+
+def test_what_has_no_graph_cannot_be_drawn(tmp_path: Path) -> None:
+    architecture = ChoicesSpace((2, 2)).architecture((0, 1))
+    with pytest.raises(ValueError, match="of the choices space has no graph to draw"):
+        draw(architecture, tmp_path / "x.svg")
+    assert not list(tmp_path.iterdir())
+
+
+def trial(
+    number: int,
+    reward: float,
+    *,
+    accuracy: float = 0.5,
+    code: str = CONV,
+    repeat: int | None = None,
+) -> Trial:
+    metrics = {"val_accuracy": accuracy, "params": 12345.0, "macs": 6789012.0}
+    evaluation = Evaluation(metrics, "proxy")
+    return Trial(number, Proposal(block(code), ()), evaluation, reward, repeat)
+
+
+def failure(number: int) -> Trial:
+    evaluation = Evaluation({}, "proxy", "invalid", "empty block")
+    return Trial(number, Proposal(block(EMPTY), ()), evaluation, 0.0)
+
+
+TRIALS = [
+    failure(0),
+    trial(1, 50.0, accuracy=0.61),
+    trial(2, 70.0, accuracy=0.72),
+    trial(3, 70.0, accuracy=0.72, repeat=2),
+    trial(4, 70.0, accuracy=0.74, code=DIAMOND),
+    trial(5, 40.0, accuracy=0.98),
+]
+
+
+def test_ranking() -> None:
+    assert [t.number for t in best_trials(TRIALS, 3)] == [2, 4, 1]
+    assert [t.number for t in best_trials(TRIALS, 9)] == [2, 4, 1, 5]
+    screen = Console(file=StringIO(), width=80)
+    screen.print(ranking(TRIALS, 2), soft_wrap=True)
+    lines = [" ".join(line.split()) for line in screen.file.getvalue().splitlines()]
+    assert lines == [
+        "trial reward val. accuracy parameters multiply-adds",
+        "2 70.00 0.7200 12,345 6,789,012",
+        "4 70.00 0.7400 12,345 6,789,012",
+        "2: [(1,1,3,0,0),(2,7,0,0,0)]",
+        f"4: {DIAMOND[:-1]},(7,7,0,0,0)]",
+    ]
+
+
+def test_summary() -> None:
+    meta = {"method": "random", "task": "digits", "seed": 3, "config": {"trials": 9}}
+    text = "random on digits, seed 3, 5 of 9 trials, 1 evaluations saved by known results"
+    assert summary(meta, TRIALS[1:]) == text
+    lost = replace(TRIALS[0], evaluation=Evaluation({}, "proxy", "lost worker", "exit code -9"))
+    assert summary(meta, [failure(0), lost, *TRIALS[2:], failure(1)]) == (
+        f"{text}, 2 failed (empty block), 1 failed (lost worker)".replace("5 of 9", "7 of 9")
+    )
+
+
+def watched(console: Console) -> str:
+    """What the console shows of a search of which two trials were done before."""
+    with Progress(console, len(TRIALS), TRIALS[:2]) as progress:
+        for result in TRIALS[2:]:
+            progress.result(result)
+            progress.result(result)  # told after it was heard of: it counts once
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_progress_elsewhere_is_lines() -> None:
+    lines = watched(Console(file=StringIO())).splitlines()
+    assert lines == [
+        "3/6 trials, best accuracy 0.7200, 1 failed, 0:00 left",
+        "4/6 trials, best accuracy 0.7200, 1 failed, 0:00 left",
+        "5/6 trials, best accuracy 0.7400, 1 failed, 0:00 left",
+        "6/6 trials, best accuracy 0.9800, 1 failed, 0:00 left",
+    ]
+
+
+def test_lines_are_few() -> None:
+    console = Console(file=StringIO())
+    with Progress(console, 1000, []) as progress:
+        for number in range(1000):
+            progress.result(failure(number))
+    lines = console.file.getvalue().splitlines()
+    assert [line.split()[0] for line in lines] == [f"{n}00/1000" for n in range(1, 11)]
+    assert lines[0].startswith("100/1000 trials, best accuracy none yet, 100 failed, ")
+
+
+def test_progress_in_a_terminal_is_a_bar() -> None:
+    text = watched(Console(file=StringIO(), force_terminal=True, width=120))
+    last = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", text).rstrip().rsplit("\r", 1)[-1].splitlines()[-1]
+    assert re.fullmatch(
+        r"searching ━+ 6/6 best accuracy 0\.9800, 1 failed 0:00:0\d 0:00 left", last.strip()
+    )
+    assert "6/6 trials" not in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (3600 * 30, "30:00:00")]
+)
+def test_time_left(seconds: float, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=StringIO())
+    with Progress(console, 2, []) as progress:
+        progress._began = 0.0
+        monkeypatch.setattr("nascore.results.progress.time.monotonic", lambda: seconds)
+        progress.result(failure(0))
+    assert console.file.getvalue().endswith(f", {text} left\n")
+
+
+def test_training_tells_of_epochs() -> None:
+    for terminal in (False, True):
+        console = Console(file=StringIO(), force_terminal=terminal, width=120)
+        with training(console, 2) as advance:
+            advance(Epoch(1, 1.5, Score(0.25, 1.0)))
+            advance(Epoch(2, 0.5, Score(0.75, 0.5)))
+        text = console.file.getvalue()
+        assert "loss 0.5000, validation 0.7500" in text
+        assert text.startswith("epoch 1/2, loss 1.5000, validation 0.2500\n") is not terminal
+
+
+def test_decoding_shows_only_where_there_is_a_terminal() -> None:
+    for terminal in (False, True):
+        console = Console(file=StringIO(), force_terminal=terminal, width=120)
+        with decoding(console) as advance:
+            advance(256, 512)
+        assert ("decoding images" in console.file.getvalue()) is terminal
