@@ -156,7 +156,7 @@ def test_ranking() -> None:
 
 def test_summary() -> None:
     meta = {"method": "random", "task": "digits", "seed": 3, "config": {"trials": 9}}
-    text = "random on digits, seed 3, 5 of 9 trials, 1 evaluations saved by known results"
+    text = "random on digits, seed 3, 5 of 9 trials, 1 saved by known results"
     assert summary(meta, TRIALS[1:]) == text
     lost = replace(TRIALS[0], evaluation=Evaluation({}, "proxy", "lost worker", "exit code -9"))
     assert summary(meta, [failure(0), lost, *TRIALS[2:], failure(1)]) == (

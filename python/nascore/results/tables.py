@@ -25,7 +25,7 @@ def summary(meta: Mapping[str, Any], trials: Sequence[Trial]) -> str:
     parts = [
         f"{meta['method']} on {meta['task']}, seed {meta['seed']}",
         f"{len(trials)} of {meta['config']['trials']} trials",
-        f"{repeats} evaluations saved by known results",
+        f"{repeats} saved by known results",
     ]
     parts += [f"{n} failed ({reason})" for reason, n in failed.most_common()]
     return ", ".join(parts)
