@@ -85,7 +85,7 @@ def test_the_walk_finds_imports() -> None:
 def test_no_import_climbs(module: str) -> None:
     for other in imports(module):
         same_room = "/" in module and module.split("/")[0] == other.split("/")[0]
-        assert level(other) < level(module) or same_room, f"{module} imports {other}, which is above"
+        assert level(other) < level(module) or same_room, f"{module} imports {other} above it"
 
 
 def test_no_circles() -> None:

@@ -62,7 +62,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluator found out; `metrics` of a failed one are what was known before it failed."""
+    """What an evaluator found; `metrics` of a failed one are what was known before it failed."""
 
     metrics: Mapping[str, float]
     fidelity: Fidelity
