@@ -17,7 +17,7 @@ import pytest
 
 from nascore.search import InProcess, RunError, Workers, visible_gpus
 from nascore.trial import Evaluation, Job
-from toys import SPACE, ToyEvaluator, toy_search
+from toys import SPACE, ToyEvaluator, leave, toy_search
 
 JOBS = [Job(i, SPACE.architecture((i % 4, 0, 0)), i) for i in range(8)]
 
@@ -90,6 +90,17 @@ def test_a_second_death_costs_the_trial_not_the_run(workers: Workers, tmp_path: 
     assert "died 2 times, exit code -9" in history[3].evaluation.message
     assert history[3].reward == -1.0
     assert len(list(tmp_path.glob("3-*"))) == 2
+
+
+def test_workers_that_start_no_more_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine is at fault, and no architecture may pay for it."""
+    with Workers(1) as workers:
+        assert workers.submit(ToyEvaluator(), JOBS[0]).result().ok
+        monkeypatch.setattr("nascore.search.workers._serve", leave)
+        evaluator = ToyEvaluator(faults={1: "die"})
+        assert workers.submit(evaluator, JOBS[1]).result().status == "lost worker"
+        with pytest.raises(RunError, match=r"die while they start \(exit code 0\)"):
+            workers.submit(evaluator, JOBS[2]).result()
 
 
 def test_a_hang_costs_the_trial_not_the_run(workers: Workers) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nascore import _core
-from nascore.search import AskTell, Pool, RunError, Search, Store
-from nascore.trial import Evaluation, Job, Trial
+from nascore.search import AskTell, InProcess, Pool, RunError, Search, Store
+from nascore.trial import Evaluation, Evaluator, Job, Proposal, Trial
 from toys import ToyAgent, ToyEvaluator, accuracy, toy_search
 
 SHAPES = [
@@ -188,6 +190,39 @@ def test_an_interruption_keeps_what_is_finished(order: Any, tmp_path: Path, pool
         assert stage.agent.state_dict() == replayed.state_dict()
         if order == "fixed":
             assert store.trials() == list(toy_search(TRIALS, batch=3))
+
+
+def test_an_evaluation_that_its_executor_dropped_is_done_again() -> None:
+    class Forgetful(InProcess):
+        dropped = False
+
+        def submit(self, evaluator: Evaluator, job: Job) -> Future[Evaluation]:
+            if job.number == 5 and not self.dropped:
+                self.dropped = True
+                future: Future[Evaluation] = Future()
+                future.cancel()
+                return future
+            return super().submit(evaluator, job)
+
+    executor = Forgetful()
+    assert list(toy_search(TRIALS).run(executor=executor)) == list(toy_search(TRIALS))
+    assert executor.dropped
+
+
+def test_a_probability_that_rounds_otherwise_is_no_other_proposal(tmp_path: Path) -> None:
+    class Elsewhere(ToyAgent):
+        def ask(self, n: int) -> list[Proposal]:
+            proposals = super().ask(n)
+            return [replace(p, log_prob=math.nextafter(p.log_prob or 0.0, 1)) for p in proposals]
+
+    search = toy_search(TRIALS, ToyEvaluator(faults={7: "raise"}))
+    with Store.create(tmp_path, search.meta) as store:
+        with pytest.raises(FileNotFoundError):
+            list(search.run(store))
+        stage = AskTell(Elsewhere(0), ToyEvaluator(), accuracy, TRIALS)
+        list(replace(search, stages=[stage]).run(store))
+        codes = [t.architecture for t in store.trials()]
+    assert codes == [t.architecture for t in toy_search(TRIALS)]
 
 
 def test_a_bug_in_the_evaluator_ends_the_run_not_the_store(tmp_path: Path) -> None:

@@ -134,6 +134,15 @@ def test_create_leaves_what_is_there_alone(run: Path, tmp_path: Path) -> None:
         Store.create(foreign / "run.db", META)
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    run = tmp_path / "what? 100% #1"
+    Store.create(run, META).close()
+    assert (run / "run.db").is_file()
+    assert list(tmp_path.iterdir()) == [run]
+    with open_run(run) as store:
+        assert store.meta == META
+
+
 def test_a_creation_that_was_cut_short_starts_over(run: Path, tmp_path: Path) -> None:
     with sqlite3.connect(run / "run.db") as connection:
         connection.execute("DELETE FROM meta")

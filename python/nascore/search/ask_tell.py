@@ -16,7 +16,7 @@ import torch
 from nascore.search.folder import RunError
 from nascore.search.loop import Run
 from nascore.search.store import Asked
-from nascore.trial import Agent, Evaluation, Evaluator, Reward, Trial
+from nascore.trial import Agent, Evaluation, Evaluator, Proposal, Reward, Trial
 
 
 class AskTell:
@@ -25,7 +25,8 @@ class AskTell:
     In fixed order the group that starts with trial i is asked for when exactly the trials below
     i - in_flight were told, each group at once; `in_flight` is a multiple of `batch`. A proposal
     whose evaluation key an earlier trial had takes that trial's result. `deadline_s` is each
-    evaluation's time; the agent's state is kept every `snapshot_every` trials.
+    evaluation's time; the agent's state is kept every `snapshot_every` trials. A run begins with
+    the state that the agent has now. When a run's time is up, what ended is told as one group.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class AskTell:
         for event in run.store.log(run.stage, after):
             if event.told:
                 self.agent.tell(event.told)
-            elif tuple(self.agent.ask(len(event.asked))) != event.asked:
+            elif not _same(self.agent.ask(len(event.asked)), event.asked):
                 raise RunError(
                     f"run {run.store.name} cannot go on: the agent no longer proposes what the "
                     "log says, so its version, its seed or its settings are not the same"
@@ -166,7 +167,9 @@ class _Session:
         except Empty:
             return False
         asked, future = self.running.pop(number)
-        if not future.cancelled():
+        if future.cancelled():  # as the time is up, or by an executor that lost it
+            self.todo.append(asked)
+        else:
             evaluation = future.result()
             self._finish([asked, *self.repeats.pop(number, ())], evaluation)
         return True
@@ -197,6 +200,13 @@ class _Session:
             self.run.store.snapshot(self.run.stage, _dumps(self.stage.agent.state_dict()))
             self.since_snapshot = 0
         yield from trials
+
+
+def _same(proposed: Sequence[Proposal], logged: Sequence[Proposal]) -> bool:
+    """Whether they are the same decisions; log_prob and prediction may round otherwise here."""
+    return [(p.architecture, p.actions) for p in proposed] == [
+        (p.architecture, p.actions) for p in logged
+    ]
 
 
 def _dumps(state: Mapping[str, Any]) -> bytes:

@@ -43,7 +43,7 @@ snapshots = sa.Table(
 class Database:
     """One connection to the database at `url`; `run` is what its RunErrors call the run."""
 
-    def __init__(self, url: str, run: str) -> None:
+    def __init__(self, url: str | sa.URL, run: str) -> None:
         self.run = run
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":

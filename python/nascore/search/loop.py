@@ -82,7 +82,8 @@ class Search:
 
         In "fixed" order the history is the same for any number of workers, and after any
         interruption; in "arrival" order results are told as they come, so that no worker waits.
-        After `time_limit_s` seconds no evaluation starts any more. `on_result` hears of every
+        After `time_limit_s` seconds no evaluation starts any more, and the stage is told what has
+        ended, so that the history depends on the limit. `on_result` hears of every
         result at once, before its turn to be told. Without `store` all is kept in memory, without
         `executor` all is done in this process. Raises RunError for a store of another search.
         """

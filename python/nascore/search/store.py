@@ -54,7 +54,9 @@ class Store:
         self._event = 0
         self._best: Trial | None = None
         self._lock = folder.lock(self.folder) if self.folder and write else None
-        url = f"sqlite:///{self.folder / 'run.db'}" if self.folder else str(where or "sqlite://")
+        url: str | sa.URL = str(where or "sqlite://")
+        if self.folder:  # no string: a folder's name may hold what means something in a URL
+            url = sa.URL.create("sqlite", database=str(self.folder / "run.db"))
         try:
             self._database = database.Database(url, self.name)
         except BaseException:

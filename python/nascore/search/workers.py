@@ -71,6 +71,7 @@ class Workers:
     def _evaluate(self, evaluator: Evaluator, job: Job) -> Evaluation:
         limit = None if job.deadline_s is None else job.deadline_s + self._grace_s
         worker = self._idle.get()
+        worker.was_ready = False
         try:
             for _ in range(self._attempts):
                 try:
@@ -109,7 +110,7 @@ class _Worker:
     """One process, started when it is needed, as seen from the thread that leads it."""
 
     def __init__(self, gpu: str | None, gpu_share: float, closed: threading.Event) -> None:
-        self.was_ready = False
+        self.was_ready = False  # for the job at hand, in any attempt
         self.last_exit = ""
         self._gpu = (gpu, gpu_share)
         self._closed = closed
@@ -121,6 +122,7 @@ class _Worker:
         """The worker's answer; raises _DiedError or _LateError, and then the process is gone."""
         try:
             connection = self._connection or self._start()
+            self.was_ready = True
             # The evaluator is sent once: what it keeps in memory stays there for the next job.
             known = self._evaluator is evaluator
             connection.send((None if known else pickle.dumps(evaluator), job))
@@ -130,6 +132,9 @@ class _Worker:
             answer: _Answer = connection.recv()
             return answer
         except (EOFError, OSError) as error:
+            process = self._process
+            if process is not None and not self._closed.is_set():
+                process.join(1)  # it is ending: how it does says more than that we killed it
             self.kill()
             raise _DiedError from error
         except _LateError:
@@ -156,7 +161,6 @@ class _Worker:
         if self._closed.is_set():  # `close` may have looked before there was a process to kill
             raise EOFError
         ours.recv()
-        self.was_ready = True
         return ours
 
 
