@@ -72,6 +72,23 @@ def test_given_parts_are_kept(tmp_path: Path) -> None:
     assert [len(task.split(part)[1]) for part in PARTS] == [40, 8, 10]
 
 
+def test_parts_by_other_names(tmp_path: Path) -> None:
+    for part, n in (("Training", 20), ("dev", 4), ("TESTING", 5)):
+        paint(tmp_path / part, {"a": n, "b": n}, 4, 4)
+    task = tasks.load(tmp_path)
+    assert task.class_names == ("a", "b")
+    assert [len(task.split(part)[1]) for part in PARTS] == [40, 8, 10]
+
+
+def test_links_are_followed_and_a_folder_is_no_image(tmp_path: Path) -> None:
+    paint(tmp_path / "elsewhere", {"b.png": 6}, 4, 4)
+    paint(tmp_path / "set", {"a": 6}, 4, 4)
+    (tmp_path / "set" / "b.png").symlink_to(tmp_path / "elsewhere" / "b.png")
+    task = tasks.load(tmp_path / "set")
+    assert task.class_names == ("a", "b.png")
+    assert len(everything(task)[0]) == 12
+
+
 def test_without_a_test_part_the_validation_part_is_the_test(tmp_path: Path) -> None:
     for part, n in (("train", 20), ("valid", 4)):
         paint(tmp_path / part, {"a": n, "b": n}, 4, 4)

@@ -19,7 +19,11 @@ Progress = Callable[[int, int], None]  # (images done, images in all)
 Picture = tuple[str, bytes | Path]  # where it comes from, for messages, and the encoded image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-_PARTS = {"train": 0, "valid": 1, "validation": 1, "val": 1, "test": 2}
+_PARTS = {
+    **dict.fromkeys(("train", "training"), 0),
+    **dict.fromkeys(("valid", "validation", "val", "dev"), 1),
+    **dict.fromkeys(("test", "testing"), 2),
+}
 
 _BLOCK = 256  # images
 
@@ -34,13 +38,17 @@ def assign(name: str, splits: Iterable[str]) -> tuple[str, str | None, str | Non
         return given[0], None, None
     parts: dict[int, str] = {}
     for split in given:
-        if split in _PARTS:
-            other = parts.setdefault(_PARTS[split], split)
+        if (part := _part(split)) is not None:
+            other = parts.setdefault(part, split)
             if other != split:
                 raise ValueError(f"{name} has both {other!r} and {split!r}; keep one of them")
     if 0 not in parts:
         raise ValueError(f"{name} has the splits {', '.join(given)}; one must be called 'train'")
     return (parts[0], parts.get(1), parts[2]) if 2 in parts else (parts[0], None, parts.get(1))
+
+
+def _part(split: str) -> int | None:
+    return _PARTS.get(split.lower())
 
 
 def encoded(
@@ -79,8 +87,8 @@ def from_folder(folder: Path, files: Sequence[Path], progress: Progress | None) 
     Beside `train`, folders that are no part are left out, as such splits of the hub are.
     """
     places = [file.relative_to(folder).parts for file in files]
-    splits = {place[0] for place in places if len(place) > 2 and place[0] in _PARTS}
-    if splits and "train" not in splits:
+    splits = {place[0] for place in places if len(place) > 2 and _part(place[0]) is not None}
+    if splits and 0 not in map(_part, splits):
         found = " and ".join(sorted(splits))
         raise ValueError(f"{folder} has images in {found}, but none in train")
     depth = int(bool(splits))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -148,11 +149,11 @@ def _hub(name: str, address: str, label: str | None = None) -> Origin:
 
 def _folder(path: Path) -> Origin:
     """Its key changes with any of its files; the old images stay for those who map them."""
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
+    files = []
+    for folder, below, names in os.walk(path, followlinks=True):  # a class may be a link
+        below[:] = [name for name in below if not name.startswith(".")]
+        files += [Path(folder, name) for name in names if not name.startswith(".")]
+    files.sort()
     tables = [file for file in files if file.suffix == ".parquet"]
     images = [file for file in files if file.suffix.lower() in pictures.SUFFIXES]
     if not tables and not images:
