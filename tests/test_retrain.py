@@ -69,6 +69,13 @@ def test_a_finished_folder_is_not_trained_again(
     assert again == replace(model, fresh=False)
 
 
+def test_lost_weights_are_trained_again(model: Retrained, digits: Task, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_bytes((model.path / "model.json").read_bytes())
+    again = retrain(BLOCK, digits, TINY, RECIPE, 3, tmp_path, "cpu")
+    assert again == replace(model, path=tmp_path)
+    load_model(tmp_path)
+
+
 def test_a_killed_training_goes_on_exactly(model: Retrained, digits: Task, tmp_path: Path) -> None:
     def kill(epoch: Epoch) -> None:
         if epoch.done == 2:

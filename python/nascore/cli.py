@@ -156,15 +156,14 @@ def _go_on(plan: Search, store: Store, executor: Workers, time_limit: float) -> 
         out.print(f"{run} is complete: {wanted} trials.")
     else:
         with Progress(out, wanted, have) as progress:
-            trials = plan.run(
-                store,
-                executor,
-                order=store.meta["order"],
-                time_limit_s=time_limit,
-                on_result=progress.result,
-            )
             try:
-                for trial in trials:
+                for trial in plan.run(
+                    store,
+                    executor,
+                    order=store.meta["order"],
+                    time_limit_s=time_limit,
+                    on_result=progress.result,
+                ):
                     progress.result(trial)  # a result may be older than this process
             except KeyboardInterrupt:
                 progress.stop()

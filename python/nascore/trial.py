@@ -123,7 +123,7 @@ class Space(Protocol):
 class Agent(Protocol):
     """Who proposes. All its randomness comes from its seed and its own counters."""
 
-    def ask(self, n: int) -> list[Proposal]: ...
+    def ask(self, n: int) -> list[Proposal]: ...  # exactly n
     def tell(self, trials: Sequence[Trial]) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...  # values that torch.save(weights_only) can keep
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
@@ -133,11 +133,11 @@ class Evaluator(Protocol):
     """Who scores. Pickles, and never raises for what an architecture did."""
 
     def key(self, architecture: Architecture) -> str: ...  # equal keys, equal results
-    def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]: ...
+    def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]: ...  # one for each, in order
 
 
 class Reward(Protocol):
-    """A number for the agent; a failed evaluation gets the method's stated floor."""
+    """A finite number for the agent; a failed evaluation gets the method's stated floor."""
 
     def __call__(self, job: Job, evaluation: Evaluation) -> float: ...
 

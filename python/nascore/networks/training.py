@@ -219,17 +219,10 @@ class _Training:
             self.scaler.load_state_dict(state["scaler"])
             for name in self._COUNTERS:
                 setattr(self, name, state[name])
-        except (
-            RuntimeError,
-            EOFError,
-            KeyError,
-            TypeError,
-            ValueError,
-            pickle.UnpicklingError,
-        ) as e:
+        except _UNREADABLE as error:
             raise ValueError(
                 f"{path} is not a checkpoint of this training; delete it to train from the start"
-            ) from e
+            ) from error
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
