@@ -120,6 +120,8 @@ def test_printing_and_parsing_are_inverse(seed: int, layers: int) -> None:
         ("[(1,7,0,0)]", "position 10: expected ',', got ')]'"),
         ("[(1,7,0,0,x)]", "position 11: expected a 16-bit integer, got 'x)]'"),
         ("[(1,7,0,0,0)]]", "position 14: expected the end of the code, got ']'"),
+        ("[(1,7,0,0,café)]", "position 11: expected a 16-bit integer, got 'café)]'"),
+        ("[0123456789aé", "position 2: expected '(', got '0123456789aé'"),
     ],
 )
 def test_parsing_names_the_position(text: str, wanted: str) -> None:
@@ -164,8 +166,16 @@ def test_other_arrays_are_refused(codes: object) -> None:
         _core.nsc_validate(codes)  # type: ignore[arg-type]  # the point of this test
 
 
+def test_nothing_hides_behind_a_zero_byte() -> None:
+    with pytest.raises(ValueError, match="position 14: expected the end of the code"):
+        _core.nsc_parse("[(1,7,0,0,0)]\0x")
+
+
 def test_a_view_is_read_as_it_lies() -> None:
     codes = np.zeros((4, 6, 5), np.int16)
     codes[1::2, 0] = (1, 1, 3, 1, 0)
     assert _core.nsc_validate(codes[::2]).tolist() == [0, 0]
     assert _core.nsc_validate(codes[1::2]).tolist() == [1, 1]
+    unaligned = np.frombuffer(b"0" + codes.tobytes(), np.int16, offset=1).reshape(codes.shape)
+    assert not unaligned.flags.aligned
+    assert _core.nsc_validate(unaligned).tolist() == [0, 1, 0, 1]

@@ -12,8 +12,9 @@ namespace nascore::bindings {
 
 namespace py = pybind11;
 
+// Aligned, since a view into bytes need not be, and reading it as T would be undefined.
 template <class T>
-using Array = py::array_t<T, py::array::c_style>;
+using Array = py::array_t<T, py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_>;
 
 // What a caller passed where an array of T is due: anything, so that `checked` words the refusal.
 template <class T>
@@ -36,7 +37,7 @@ std::string dtype_name() {
   return py::str(py::dtype::of<T>().attr("name"));
 }
 
-// The array, copied only when it is not contiguous. Throws value_error
+// The array, copied only when it is not contiguous and aligned. Throws value_error
 // "codes: expected int16 [n, L, 5], got int64 [3, 5]".
 template <class T>
 Array<T> checked(const Given<T>& given, const char* argument, std::initializer_list<Dim> dims) {

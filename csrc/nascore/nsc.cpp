@@ -1,5 +1,6 @@
 #include "nascore/nsc.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <stdexcept>
 
@@ -69,7 +70,8 @@ class Parser {
       if (!rows.empty()) expect(",");
       rows.push_back(row());
     }
-    if (peek()) fail("the end of the code");
+    peek();
+    if (at_ < text_.size()) fail("the end of the code");
     return rows;
   }
 
@@ -112,9 +114,12 @@ class Parser {
   }
 
   [[noreturn]] void fail(const std::string& wanted) const {
+    std::size_t end = std::min(at_ + 12, text_.size());
+    // Python refuses a message that ends within a UTF-8 character.
+    while (end < text_.size() && (text_[end] & 0xC0) == 0x80) ++end;
     throw std::invalid_argument(
         "block code, position " + std::to_string(at_ + 1) + ": expected " + wanted + ", got " +
-        (at_ < text_.size() ? "'" + std::string(text_.substr(at_, 12)) + "'" : "the end") +
+        (at_ < end ? "'" + std::string(text_.substr(at_, end - at_)) + "'" : "the end") +
         "; a code looks like [(1,4,0,0,0),(2,7,0,0,0)]");
   }
 
