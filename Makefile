@@ -1,5 +1,6 @@
 # The commands of the project; CONTRIBUTING.md says what each is for.
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help search test soak bench evidence lint format stubs clean
 SHELL := /bin/bash
 
@@ -7,28 +8,31 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-SOURCES := $(shell find csrc cuda python -name '*.[ch]pp' -o -name '*.cu' -o -name '*.py' -o -name '*.pyi') \
-  CMakeLists.txt pyproject.toml constraints.txt
+SOURCES := $(shell find csrc cuda python -name '*.[ch]pp' -o -name '*.cu' -o -name '*.py' -o -name '*.pyi' \
+  -o -name '*.csv') CMakeLists.txt pyproject.toml constraints.txt
 CXX_FILES := $(shell find csrc cuda tests/cpp -name '*.[ch]pp' -o -name '*.cu')
 
 help:
 	@grep -E '^\| `make' CONTRIBUTING.md
 
-# What a fresh machine may lack, with the line that installs it.
-$(BIN)/python:
+# What a fresh machine may lack, with the line that installs it. The packages of a Python that is
+# not the system's are named after it. pip is the last thing that comes into a new environment, so
+# one that was stopped half-way is made again.
+$(BIN)/pip:
+	@if command -v $(PYTHON) >/dev/null && \
+	  ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then \
+	  echo "nascore needs Python 3.10 or newer; name one: make search PYTHON=python3.12" >&2; exit 1; fi
 	@missing=; \
-	command -v $(PYTHON) >/dev/null || missing="$$missing python3"; \
+	command -v $(PYTHON) >/dev/null || missing="$$missing $(notdir $(PYTHON))"; \
 	command -v g++ >/dev/null || missing="$$missing g++"; \
-	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing $(notdir $(PYTHON))-venv"; \
 	$(PYTHON) -c 'import os, sysconfig; open(os.path.join(sysconfig.get_paths()["include"], "Python.h"))' \
-	  2>/dev/null || missing="$$missing python3-dev"; \
+	  2>/dev/null || missing="$$missing $(notdir $(PYTHON))-dev"; \
 	if [ -n "$$missing" ]; then \
 	  echo "Missing:$$missing. Install with:  sudo apt-get install$$missing" >&2; exit 1; fi
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	  { echo "nascore needs Python 3.10 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(BIN)/python $(SOURCES)
+$(VENV)/.installed: $(BIN)/pip $(SOURCES)
 	@echo "Installing nascore into $(VENV) (compiles the core; a few minutes the first time) ..."
 	$(PIP) .
 	@touch $@
@@ -43,7 +47,7 @@ $(VENV)/.lint: $(VENV)/.installed
 	@touch $@
 
 search: $(VENV)/.installed
-	@if [ -e runs/demo ]; then $(BIN)/nascore resume runs/demo --workers 2; else \
+	@if [ -e runs/demo/run.db ]; then $(BIN)/nascore resume runs/demo --workers 2; else \
 	  $(BIN)/nascore search blockqnn --preset small --task digits --workers 2 --out runs/demo; fi
 	@$(BIN)/nascore retrain runs/demo
 
@@ -51,7 +55,7 @@ search: $(VENV)/.installed
 # sanitizers, then everything from Python.
 test: $(VENV)/.tests
 	$(BIN)/cmake -S . -B build/sanitize -DNASCORE_TESTS=ON -DNASCORE_SANITIZE=ON >/dev/null
-	$(BIN)/cmake --build build/sanitize
+	$(BIN)/cmake --build build/sanitize --parallel 2
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
 	$(BIN)/python -m pytest --benchmark-disable
 
