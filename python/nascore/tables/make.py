@@ -12,8 +12,10 @@ thread each.
 from __future__ import annotations
 
 import csv
+import os
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
@@ -85,12 +87,13 @@ def measure(architecture: Architecture) -> dict[str, str | float]:
 
 def main(path: Path) -> None:
     wanted = blocks(MAX_LAYERS)
-    have = {row["hash"]: row for row in read(path)} if path.exists() else {}
+    # Whoever was killed may have left a torn last row.
+    rows = [row for row in read(path) if None not in row.values()] if path.exists() else []
+    _write(path, rows)
+    have = {row["hash"] for row in rows}
     missing = [a for a in wanted if a.hash not in have]
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if not have:
-            writer.writeheader()
         with ProcessPoolExecutor(2, get_context("spawn")) as pool:
             futures = [pool.submit(measure, a) for a in missing]
             for future in track(as_completed(futures), f"{len(wanted)} blocks", len(futures)):
@@ -98,11 +101,16 @@ def main(path: Path) -> None:
                 file.flush()
     # In the order of the codes, so that the same measurements are the same file.
     order = {a.hash: i for i, a in enumerate(wanted)}
-    rows = sorted(read(path), key=lambda row: order[row["hash"]])
-    with path.open("w", newline="") as file:
+    _write(path, sorted(read(path), key=lambda row: order[row["hash"]]))
+
+
+def _write(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    part = path.with_name(f"{path.name}.part")
+    with part.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    os.replace(part, path)  # the hours in the old file are never at risk
 
 
 if __name__ == "__main__":
