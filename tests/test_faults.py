@@ -52,7 +52,8 @@ def kill_between(process: psutil.Popen, run: Path, moments: random.Random) -> No
         time.sleep(moments.uniform(0, 1.5))
     children = process.children(recursive=True)  # raises if the driver is already done
     process.kill()
-    process.communicate()
+    _, errors = process.communicate()
+    assert errors == ""  # its workers end without a word
     # No orphan goes on.
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []

@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
@@ -171,18 +172,16 @@ def _serve(connection: _Pipe, gpu: str | None, gpu_share: float) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         torch.cuda.set_per_process_memory_fraction(gpu_share)
-    connection.send("ready")
-    while True:
-        try:
+    with suppress(EOFError, OSError):  # the driver is gone, and nobody wants to hear of it
+        connection.send("ready")
+        while True:
             pickled, job = connection.recv()
-        except EOFError:
-            return
-        try:
-            if pickled is not None:
-                evaluator = pickle.loads(pickled)
-            connection.send(evaluate(evaluator, job))
-        except Exception as error:
-            connection.send((_portable(error), traceback.format_exc()))
+            try:
+                if pickled is not None:
+                    evaluator = pickle.loads(pickled)
+                connection.send(evaluate(evaluator, job))
+            except Exception as error:
+                connection.send((_portable(error), traceback.format_exc()))
 
 
 def _die_with_parent() -> None:
