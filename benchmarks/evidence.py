@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +26,15 @@ from nascore.search.rewards import early_stop
 from nascore.spaces import BlockSpace
 from nascore.trial import Agent
 
+# The checkout's, since `make evidence` may just have written it, not the installed copy.
+TABLE = Path(__file__).parents[1] / "python/nascore/tables/blocks_digits.csv"
 SPACE = BlockSpace(tables.MAX_LAYERS)
 Floats = npt.NDArray[np.float64]
 
 
 def searches(seeds: int, trials: int) -> dict[str, dict[str, Floats]]:
     """Per agent and figure, one number per seed."""
-    table = read_table(tables.BLOCKS)
+    table = read_table(TABLE)
     config = replace(methods.config("blockqnn", "small"), trials=trials)
     reward = EarlyStop(config.mu, config.rho, config.floor)
     evaluator = TableEvaluator(table, "short")
@@ -87,7 +90,7 @@ def interval(values: Floats) -> str:
 
 def orders() -> list[tuple[str, float]]:
     """Kendall's tau of cheap signals with the long training's accuracy, over the whole table."""
-    rows = [row for row in read_table(tables.BLOCKS).values() if row["longest_path"] > 0]
+    rows = [row for row in read_table(TABLE).values() if row["longest_path"] > 0]
     column = {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def mean(what: str) -> Floats:

@@ -1,5 +1,5 @@
-// The one table of operations. A later system adds a row here, a case in net.cpp's shapes if it
-// changes them in a new way, and a module in networks/modules.py.
+// The one table of operations. A later system adds a row here, a case in net.cpp's shapes, and a
+// module in networks/modules.py.
 #pragma once
 
 #include <array>
