@@ -62,7 +62,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluator found; `metrics` of a failed one are what was known before it failed."""
+    """What an evaluator found; `metrics` of a failed one are what was known before it failed.
+
+    Those of an ok one have `val_accuracy`, in 0..1; all are finite.
+    """
 
     metrics: Mapping[str, float]
     fidelity: Fidelity
