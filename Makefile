@@ -47,14 +47,15 @@ $(VENV)/.lint: $(VENV)/.installed
 	@touch $@
 
 search: $(VENV)/.installed
-	@if [ -e runs/demo/run.db ]; then $(BIN)/nascore resume runs/demo --workers 2; else \
+	@if $(BIN)/nascore show runs/demo >/dev/null 2>&1; then $(BIN)/nascore resume runs/demo; else \
 	  $(BIN)/nascore search blockqnn --preset small --task digits --workers 2 --out runs/demo; fi
 	@$(BIN)/nascore retrain runs/demo
 
 # Tests run from the installed package, in an order of cheap to dear: the core alone under
 # sanitizers, then everything from Python.
 test: $(VENV)/.tests
-	$(BIN)/cmake -S . -B build/sanitize -DNASCORE_TESTS=ON -DNASCORE_SANITIZE=ON >/dev/null
+	$(BIN)/cmake -S . -B build/sanitize -DNASCORE_TESTS=ON -DNASCORE_SANITIZE=ON \
+	  -DCMAKE_COMPILE_WARNING_AS_ERROR=ON >/dev/null
 	$(BIN)/cmake --build build/sanitize --parallel 2
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
 	$(BIN)/python -m pytest --benchmark-disable

@@ -17,6 +17,7 @@ ROOT = Path(nascore.__file__).parent
 LEVELS = {
     "_core": 2,
     "_cuda": 2,
+    "files": 2,
     "names": 2,
     "spaces": 3,
     "ops": 3,

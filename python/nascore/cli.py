@@ -117,6 +117,7 @@ def search(
         **plan.meta,
         "limit_train": limit_train,
         "fingerprint": data.fingerprint,
+        "workers": workers,
         "order": order,
         "nascore": nascore.__version__,
     }
@@ -129,13 +130,17 @@ def search(
 
 @app.command()
 def resume(
-    run: RunArgument, workers: WorkersOption = 1, time_limit: TimeLimitOption = math.inf
+    run: RunArgument,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that train; else as before.")
+    ] = None,
+    time_limit: TimeLimitOption = math.inf,
 ) -> None:
     """Go on with a search that was stopped, by whatever it was."""
     from nascore import methods
     from nascore.search import RunError, Store, Workers, visible_gpus
 
-    with Workers(workers, visible_gpus()) as executor, Store.open(run, write=True) as store:
+    with Store.open(run, write=True) as store:
         method, meta = store.meta["method"], store.meta
         if "fingerprint" not in meta:
             raise RunError(f"{run} was begun from Python; go on with it there: search.run(store)")
@@ -143,7 +148,11 @@ def resume(
         data = _load(meta["task"], meta["limit_train"], meta["seed"])
         if data.fingerprint != meta["fingerprint"]:
             raise RunError(f"the images of {data.name} are no longer those that {run} began with")
-        _go_on(methods.build(method, data, config, meta["seed"]), store, executor, time_limit)
+        plan = methods.build(method, data, config, meta["seed"])
+        with Workers(
+            workers if workers is not None else meta["workers"], visible_gpus()
+        ) as executor:
+            _go_on(plan, store, executor, time_limit)
 
 
 def _go_on(plan: Search, store: Store, executor: Workers, time_limit: float) -> None:

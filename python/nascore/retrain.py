@@ -15,8 +15,8 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from nascore.files import write_whole
 from nascore.networks import Epoch, Network, Recipe, accuracy, build_net, fit
-from nascore.networks.training import write_whole
 from nascore.search import RunError, folder
 from nascore.spaces import Architecture, Skeleton
 from nascore.tasks import Task

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+from nascore.files import write_whole
 from nascore.networks.recipe import Recipe
 from nascore.networks.scoring import (
     Score,
@@ -223,17 +223,6 @@ class _Training:
             raise ValueError(
                 f"{path} is not a checkpoint of this training; delete it to train from the start"
             ) from error
-
-
-def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Replaces `path` at once: whoever dies meanwhile leaves the old file. Raises OSError."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)  # a full disk needs the space
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 # What torch.load and load_state_dict raise for a file that is torn or another network's.

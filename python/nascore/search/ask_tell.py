@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -179,6 +180,8 @@ class _Session:
         for a in group:
             job = self.run.job(a.number, a.proposal.architecture, self.stage.deadline_s)
             reward = self.stage.reward(job, evaluation)
+            if not math.isfinite(reward):
+                raise ValueError(f"trial {a.number} has reward {reward}; a reward must be finite")
             trials.append(Trial(a.number, a.proposal, evaluation, reward, a.repeat_of))
         self.run.store.finish(trials)
         for trial in trials:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -9,6 +10,8 @@ import socket
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from nascore.files import write_whole
 
 
 class RunError(Exception):
@@ -42,18 +45,23 @@ def lock(folder: Path) -> int:
         os.write(file, f"process {os.getpid()} on {socket.gethostname()} since {now}\n".encode())
     except OSError as error:
         os.close(file)
-        raise disk_full(str(folder)) from error
+        raise unwritable(str(folder), error) from error
     return file
 
 
 def write_json(path: Path, value: Any) -> None:
     """Replaces `path` at once, so that a reader sees the old value or the new one."""
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        write_whole(path, f"{json.dumps(value, indent=1)}\n".encode())
     except OSError as error:
-        raise disk_full(str(path.parent)) from error
+        raise unwritable(str(path.parent), error) from error
+
+
+def unwritable(run: str, error: OSError) -> RunError:
+    """What to say when the run's files cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return disk_full(run)
+    return RunError(f"cannot write {run}: {error.strerror}; mend that and resume the run")
 
 
 def disk_full(run: str) -> RunError:
