@@ -28,6 +28,7 @@ from nascore.trial import Agent
 
 # The checkout's, since `make evidence` may just have written it, not the installed copy.
 TABLE = Path(__file__).parents[1] / "python/nascore/tables/blocks_digits.csv"
+FIRST_SEED = 100  # the small preset was chosen on others
 SPACE = BlockSpace(tables.MAX_LAYERS)
 Floats = npt.NDArray[np.float64]
 
@@ -60,7 +61,7 @@ def searches(seeds: int, trials: int) -> dict[str, dict[str, Floats]]:
     found: dict[str, dict[str, Floats]] = {}
     for name, make in agents.items():
         rows = []
-        for seed in range(seeds):
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             stage = AskTell(make(seed), evaluator, reward, trials, batch=config.batch)
             history = list(Search(name, {}, "table", seed, [stage]))
             best = max(history, key=lambda trial: trial.reward)
@@ -118,7 +119,7 @@ def orders() -> list[tuple[str, float]]:
     short = stats.kendalltau(column["short_val_0"], column["short_val_1"]).statistic
     return [
         *taus,
-        ("long test accuracy, one seed against the other (the ceiling)", float(between)),
+        ("long test accuracy, one seed against the other", float(between)),
         ("short validation accuracy, one seed against the other", float(short)),
     ]
 
