@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -99,6 +101,16 @@ def test_show_as_json(run: Path) -> None:
     assert data["best"] == json.loads((run / "best.json").read_text())
     wanted = {"val_accuracy", "val_loss", "params", "macs", "peak_bytes", "density", "seconds"}
     assert all(wanted <= trial["metrics"].keys() for trial in good)
+
+
+def test_show_counts_results_before_the_agent_has_them(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    with sqlite3.connect(copy / "run.db") as database:
+        database.execute("UPDATE trials SET tell_event = NULL")
+    database.close()
+    whole, untold = (json.loads(nascore("show", path, "--json").out) for path in (run, copy))
+    assert untold == whole
+    assert "8 of 8 trials" in nascore("show", copy).out
 
 
 def test_a_complete_run_is_not_run_again(run: Path) -> None:

@@ -45,6 +45,7 @@ def test_what_is_written_is_read(run: Path) -> None:
         assert [t.number for t in store.trials()] == [0, 1]
         assert [t.proposal for t in store.trials()] == PROPOSALS[:2]
         assert [t.reward for t in store.trials()] == [0.1, 77.7]
+        assert [t.number for t in store.evaluated()] == [0, 1, 2]
         [pending] = store.pending(0)
         assert pending.number == 2
         assert pending.trial is not None

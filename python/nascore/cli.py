@@ -191,25 +191,26 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="All trials, for a program.")] = False,
 ) -> None:
     """What a run has found, also while it runs."""
+    from nascore.results.tables import best_trials
     from nascore.search import open_run, trial_json
 
     with open_run(run) as store:
         if not as_json:
             _show(store)
             return
-        best = store.best()
+        trials = store.evaluated()
         data = {key: store.meta[key] for key in ("method", "task", "seed")}
-        data["trials"] = [trial_json(trial) for trial in store.trials()]
-        data["best"] = trial_json(best) if best else None
+        data["trials"] = [trial_json(trial) for trial in trials]
+        data["best"] = next(map(trial_json, best_trials(trials, 1)), None)
     typer.echo(json.dumps(data))
 
 
 def _show(store: Store) -> None:
     from nascore.results.tables import ranking, summary
 
-    trials = store.trials()
+    trials = store.evaluated()
     out.print(summary(store.meta, trials))
-    if store.best():
+    if any(trial.evaluation.ok for trial in trials):
         out.print(ranking(trials, 5))
 
 

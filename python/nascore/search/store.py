@@ -216,6 +216,10 @@ class Store:
         """All trials that were told, by number."""
         return [_trial(row) for row in self._rows(_trials.c.tell_event.is_not(None))]
 
+    def evaluated(self) -> list[Trial]:
+        """All trials that have a result, told or not, by number."""
+        return [_trial(row) for row in self._rows(_trials.c.evaluation.is_not(None))]
+
     def best(self) -> Trial | None:
         """The told trial of the highest reward, failed ones aside; of equals, the first."""
         return self._best
