@@ -9,6 +9,7 @@
 #include "nascore/rng.hpp"
 #include "nascore/spaces/block.hpp"
 #include "nascore/spaces/choices.hpp"
+#include "nascore/spaces/layer.hpp"
 
 using namespace nascore;
 
