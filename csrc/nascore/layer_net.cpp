@@ -6,10 +6,10 @@
 namespace nascore {
 namespace {
 
-using layer::Kind;
-using layer::Row;
 using layer::ends;
+using layer::Kind;
 using layer::kind;
+using layer::Row;
 using layer::text;
 
 class Chain {

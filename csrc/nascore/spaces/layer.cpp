@@ -8,10 +8,10 @@
 namespace nascore {
 namespace {
 
-using layer::Kind;
-using layer::Row;
 using layer::ends;
+using layer::Kind;
 using layer::kind;
+using layer::Row;
 using layer::text;
 
 constexpr int kMost = std::numeric_limits<std::int16_t>::max();

@@ -8,7 +8,7 @@ from typing import Any
 from nascore.agents.q_learning import QLearning
 from nascore.trial import Proposal, Trial
 
-_PATIENCE = 100  # draws for one proposal, lest a space that is used up hold the search
+_PATIENCE = 1000  # draws for one proposal, lest a space that is used up hold the search
 
 
 class UniqueQLearning(QLearning):
@@ -16,12 +16,14 @@ class UniqueQLearning(QLearning):
 
     So the schedule goes on by new architectures alone. An architecture that is drawn again before
     its reward is told is learned from as often when it is. Whatever is learned from is remembered,
-    and then `replay` remembered episodes are swept; none is swept for being new. Once 100 draws
+    and then `replay` remembered episodes are swept; none is swept for being new. Once 1,000 draws
     in a row gave nothing new, a known architecture is proposed.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
+        if self.replay == 0:
+            raise ValueError("replay=0: all learning is by replay here, give 1 or more")
         self._rewards: dict[str, float] = {}  # by the hashes of what was told
         self._waiting: dict[str, int] = {}  # draws of what was proposed and not told
 
