@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import groupby, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import method_kit
 import space_kit
+from cli_kit import nascore
 from nascore import _core, methods
 from nascore.agents.q_learning import epsilon_at
 from nascore.agents.unique_q_learning import UniqueQLearning
 from nascore.methods import metaqnn
+from nascore.retrain import load_model
 from nascore.search import Accuracy, AskTell, Search
 from nascore.spaces import Chain, LayerSpace
 from nascore.trial import Evaluation, Proposal, Space, Trial
@@ -237,6 +242,22 @@ def test_training_is_the_papers() -> None:
     rates = [config.final.lr_at(epoch) for epoch in range(300)]
     steps = [(pytest.approx(lr), len(list(run))) for lr, run in groupby(rates)]
     assert steps == [(0.025, 40), (0.0125, 40), (1e-4, 160), (1e-5, 60)]
+
+
+def test_on_the_command_line(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = [word for setting in method_kit.LAYERS for word in ("--set", setting)]
+    done = nascore("search", "metaqnn", "--task", "digits", "--trials", 4, "--out", run, *settings)
+    assert (done.status, done.err) == (0, "")
+    assert "metaqnn on digits, seed 0, 4 of 4 trials, 0 saved by known results" in done.out
+    assert "),SM" in done.out or "),GAP" in done.out
+    done = nascore("retrain", run, "--epochs", 1)
+    assert (done.status, done.err) == (0, "")
+    assert "Test accuracy" in done.out
+    assert load_model(run / "model")(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+    done = nascore("retrain", run, "--blocks", 2)
+    assert done.status == 2
+    assert "a chain of layers has no blocks and no width to set" in done.err
 
 
 def test_small_is_the_same_method_at_another_size() -> None:

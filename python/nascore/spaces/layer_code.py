@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 _FORMS = {1: "C({},{})", 2: "P({},{})", 3: "FC({})", 4: "GAP", 5: "SM"}
-_LAYER = re.compile(r"C\((\d+),(\d+)\)|P\((\d+),(\d+)\)|FC\((\d+)\)|(GAP)|(SM)")
+_KINDS = {form.partition("(")[0]: kind for kind, form in _FORMS.items()}
+_LAYER = re.compile(r"([A-Z]+)(?:\((\d+)(?:,(\d+))?\))?")
 _MOST = np.iinfo(np.int16).max
 
 
@@ -36,16 +37,14 @@ def layer_rows(code: str | npt.ArrayLike) -> npt.NDArray[np.int16]:
 
 def _parsed(text: str) -> npt.NDArray[np.int16]:
     rows = []
-    for part in re.split(r",(?![^(]*\))", re.sub(r"\s", "", text)):
+    for part in re.split(r",(?![^(]*\))", re.sub(r"\s", "", text)):  # commas outside brackets
         match = _LAYER.fullmatch(part)
-        numbers = [int(n) for n in match.groups() if n and n.isdecimal()] if match else []
-        if match is None or max(numbers, default=0) > _MOST:
+        name, *numbers = match.groups() if match else ("",)
+        row = [_KINDS.get(name, 0), *(int(number or 0) for number in numbers)]
+        if row[0] == 0 or layer_text([row]) != part or max(row) > _MOST:
             raise ValueError(
                 f"{part!r} is no layer: write C(width,kernel), P(kernel,stride), FC(width), "
                 "and SM or GAP at the end, with commas between"
             )
-        kind = next(
-            k for k, form in _FORMS.items() if form.partition("(")[0] == part.partition("(")[0]
-        )
-        rows.append([kind, *numbers, 0, 0][:3])
+        rows.append(row)
     return np.array(rows, np.int16)
