@@ -43,9 +43,9 @@ inline std::string text(const Row& row) {
   }
 }
 
-// The side of what a pooling gives: ceil((side - kernel + 1) / stride); below 1 where none fits.
+// The side of what a pooling gives: ceil((side - kernel + 1) / stride); 0 where none fits.
 inline std::int64_t pooled(std::int64_t side, int kernel, int stride) {
-  return side < kernel ? 0 : (side - kernel) / stride + 1;
+  return side < kernel || stride < 1 ? 0 : (side - kernel) / stride + 1;
 }
 
 }  // namespace nascore::layer

@@ -79,11 +79,16 @@ void garbage() {
     State state(space->state_width());
     std::vector<float> features(space->feature_width());
     std::vector<std::int32_t> actions(space->max_steps());
+    const auto& heads = space->heads();
+    std::unique_ptr<bool[]> mask(new bool[*std::max_element(heads.begin(), heads.end())]);
     for (int seed = 0; seed < 2000; ++seed) {
       for (std::size_t i = 0; i < state.size(); ++i) {
         state[i] = static_cast<std::int16_t>(Draw(seed, 0, i).below(1u << 16));
       }
+      if (space == &layers) state[0] = static_cast<std::int16_t>(seed % 7);      // a kind
+      if (space == &layers) state[2] = static_cast<std::int16_t>(seed % 3 - 1);  // a stride
       space->features(state.data(), features.data());
+      space->legal(state.data(), mask.get());
       CHECK_THROWS(std::invalid_argument, space->actions(state.data(), actions.data()));
     }
   }
