@@ -15,7 +15,9 @@ from nascore.trial import Agent, Evaluation, Proposal, Space, Trial
 SPACE = BlockSpace(4)
 
 
-def q_learning(seed: int, space: Space = SPACE, **changes: Any) -> QLearning:
+def q_learning(
+    seed: int, space: Space = SPACE, kind: type[QLearning] = QLearning, **changes: Any
+) -> QLearning:
     """An agent that explores half of its 100 trials."""
     settings: dict[str, Any] = {
         "trials": 100,
@@ -26,7 +28,7 @@ def q_learning(seed: int, space: Space = SPACE, **changes: Any) -> QLearning:
         "replay": 2,
         "shaping": True,
     }
-    return QLearning(space, seed, **{**settings, **changes})
+    return kind(space, seed, **{**settings, **changes})
 
 
 def judge(first: int, proposals: Sequence[Proposal]) -> list[Trial]:

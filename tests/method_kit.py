@@ -24,7 +24,8 @@ from nascore.search import Search, Store
 from nascore.trial import Trial
 from toys import ToyEvaluator
 
-TINY = (*SETTINGS, "trials=4")
+LAYERS = ("max_layers=3", "batch=4", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)")
+TINY = {"metaqnn": (*LAYERS, "trials=4")}
 TOY = ("max_layers=4", "trials=40")
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_SETTINGS = ("max_layers=4", "trials=200")
@@ -47,6 +48,11 @@ def search(name: str, settings: Sequence[str], seed: int = 0, *, toy: bool = Tru
     return built
 
 
+def tiny(name: str) -> Sequence[str]:
+    """Settings for 4 trials that train networks in a moment."""
+    return TINY.get(name, (*SETTINGS, "trials=4"))
+
+
 def its_description_is_one_line(name: str) -> None:
     text = methods.describe(name)
     assert text[0].isupper()
@@ -58,7 +64,7 @@ def configs_are_frozen_and_survive_json(name: str) -> None:
     assert type(paper) is type(small)
     assert paper != small
     assert methods.config(name) == small
-    for config in (paper, small, methods.with_settings(small, TINY)):
+    for config in (paper, small, methods.with_settings(small, tiny(name))):
         with pytest.raises(FrozenInstanceError):
             setattr(config, fields(config)[0].name, None)
         kept = json.loads(json.dumps(asdict(config), allow_nan=False))
@@ -68,9 +74,9 @@ def configs_are_frozen_and_survive_json(name: str) -> None:
 
 
 def a_search_trains_networks(name: str) -> None:
-    built = search(name, TINY, seed=3, toy=False)
+    built = search(name, tiny(name), seed=3, toy=False)
     assert (built.method, built.task, built.seed) == (name, "digits", 3)
-    config = methods.with_settings(methods.config(name, "small"), TINY)
+    config = methods.with_settings(methods.config(name, "small"), tiny(name))
     assert methods.config_from_json(name, built.meta["config"]) == config
     trials = list(built)
     assert [trial.number for trial in trials] == [0, 1, 2, 3]

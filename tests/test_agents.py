@@ -9,6 +9,7 @@ import agent_kit
 from agent_kit import q_learning
 from nascore.agents.q_learning import epsilon_at
 from nascore.agents.random import Random
+from nascore.agents.unique_q_learning import UniqueQLearning
 from nascore.spaces import ChoicesSpace
 from nascore.trial import Agent
 
@@ -17,7 +18,11 @@ def random(seed: int) -> Agent:
     return Random(agent_kit.SPACE, seed)
 
 
-@pytest.mark.parametrize("make", [random, q_learning])
+def unique(seed: int) -> Agent:
+    return agent_kit.q_learning(seed, kind=UniqueQLearning, shaping=False)
+
+
+@pytest.mark.parametrize("make", [random, q_learning, unique])
 def test_contract(make) -> None:
     agent_kit.check(make)
 

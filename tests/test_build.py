@@ -18,7 +18,7 @@ import space_kit
 from nascore import _core, tasks
 from nascore.networks import Network, build, build_net
 from nascore.networks.modules import MODULES, Row
-from nascore.spaces import Architecture, BlockSpace, Skeleton
+from nascore.spaces import Architecture, BlockSpace, Chain, LayerSpace, Skeleton
 
 RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
 TINY = Skeleton(stem_width=4, blocks=1, widths=(4, 6))
@@ -105,7 +105,10 @@ def measured_peak(net: _core.Net) -> int:
 
 
 def test_shapes_and_peak_memory_are_those_of_the_rows() -> None:
-    for net in small_nets(48):
+    space = LayerSpace(8, 6, (4, 8), (16, 8))
+    chains = space.decode(space_kit.random_walk(space, 24, seed=0)[-1])
+    plain = Chain(dropout=False)  # which in evaluation returns its very input
+    for net in [*small_nets(48), *(plain.expand(chain, (1, 8, 8), 10) for chain in chains)]:
         assert measured_peak(net) == net.peak_bytes
 
 

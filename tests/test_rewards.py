@@ -42,6 +42,7 @@ def test_the_floor(worthless: Evaluation) -> None:
     assert EarlyStop(floor=5.0)(JOB, worthless) == 5.0
 
 
-def test_accuracy_is_in_percent() -> None:
+def test_accuracy_is_in_percent_or_as_it_is() -> None:
+    assert Accuracy(scale=1.0)(JOB, evaluation(0.5, 1.0, 1.0)) == 0.5
     assert Accuracy()(JOB, evaluation(0.5, 1.0, 1.0)) == 50.0
     assert Accuracy(floor=-1.0)(JOB, evaluation(0.5, 1.0, 1.0, "not finite")) == -1.0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import space_kit
 from nascore import _core
-from nascore.spaces import Architecture, BlockSpace, ChoicesSpace
+from nascore.spaces import Architecture, BlockSpace, ChoicesSpace, LayerSpace
 from nascore.trial import Space
 
 RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
@@ -25,6 +25,10 @@ RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
         ChoicesSpace([5, 5, 5, 5, 5, 5]),
         ChoicesSpace([3, 1, 7]),
         ChoicesSpace([2]),
+        LayerSpace(),
+        LayerSpace(28, 12, strict=True),
+        LayerSpace(8, 6, (8, 16), (32, 64)),
+        LayerSpace(1, 1, (8,), ()),
     ],
     ids=lambda space: f"{space.name}-{space.max_steps}",
 )

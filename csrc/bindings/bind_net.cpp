@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "arrays.hpp"
+#include "nascore/layer_net.hpp"
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
 
@@ -50,6 +51,18 @@ py::typing::List<py::typing::Tuple<int, py::ellipsis>> inputs(const CostedNet& s
 CostedNet expand_and_cost(const Graph& graph, const Skeleton& skeleton, std::int64_t channels,
                           std::int64_t height, std::int64_t width, int classes) {
   Net net = expand(graph, skeleton, {channels, height, width}, classes);
+  const NetCost total = cost(net);
+  return {std::move(net), total};
+}
+
+CostedNet expand_layers_and_cost(const Given<std::int16_t>& given, bool dropout,
+                                 std::int64_t channels, std::int64_t height, std::int64_t width,
+                                 int classes) {
+  const auto code = checked(given, "code", {"L", 3});
+  const std::int16_t* rows = code.data();
+  const auto count = static_cast<int>(code.shape(0));
+  py::gil_scoped_release release;
+  Net net = expand_layers(rows, count, dropout, {channels, height, width}, classes);
   const NetCost total = cost(net);
   return {std::move(net), total};
 }
@@ -117,6 +130,11 @@ void bind_net(py::module_& m) {
         py::arg("classes"),
         "The network of a block's graph, taken as it is, in a skeleton.\n\n"
         "ValueError where it is too wide, the image too small, or the graph no block.");
+  m.def(
+      "expand_layers", &expand_layers_and_cost, py::arg("code"), py::arg("dropout"),
+      py::arg("channels"), py::arg("height"), py::arg("width"), py::arg("classes"),
+      "The network of a layer code int16 `[L, 3]`: a chain, with dropout after every 2 layers.\n\n"
+      "ValueError where it is too wide, the image too small, or the code no chain.");
   m.def("nsc_cost", &nsc_cost, py::arg("codes"), py::arg("skeleton"), py::arg("channels"),
         py::arg("height"), py::arg("width"), py::arg("classes"),
         "params, macs and peak_bytes, int64 `[n, 3]`, of the cleaned blocks int16 `[n, L, 5]`.\n\n"

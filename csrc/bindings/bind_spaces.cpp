@@ -8,6 +8,7 @@
 #include "arrays.hpp"
 #include "nascore/spaces/block.hpp"
 #include "nascore/spaces/choices.hpp"
+#include "nascore/spaces/layer.hpp"
 
 namespace nascore::bindings {
 namespace {
@@ -146,6 +147,10 @@ void bind_spaces(py::module_& m) {
       .def(py::init<int>(), py::arg("max_layers"));
   py::class_<ChoicesSpace, Space>(m, "ChoicesSpace", "A product of choices of the given sizes.")
       .def(py::init<std::vector<int>>(), py::arg("sizes"));
+  py::class_<LayerSpace, Space>(m, "LayerSpace",
+                                "Chains of up to `max_layers` layers for square images of a size.")
+      .def(py::init<int, int, std::vector<int>, std::vector<int>, bool>(), py::arg("size"),
+           py::arg("max_layers"), py::arg("widths"), py::arg("dense"), py::arg("strict"));
 }
 
 }  // namespace nascore::bindings

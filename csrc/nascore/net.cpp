@@ -67,14 +67,8 @@ class Writer {
   Shape shape(int row) const { return net_.rows[row].out; }
 
   int append(Step step, Shape out, const std::int32_t* inputs, int count) {
-    if (std::max({out.channels, out.height, out.width}) > kMaxExtent) {
-      throw std::domain_error("row " + std::to_string(net_.rows.size()) + " would be " + text(out) +
-                              "; no side may pass " + std::to_string(kMaxExtent));
-    }
-    net_.rows.push_back({step.op, step.kernel, step.stride, step.dilation, 1, out,
-                         static_cast<std::int32_t>(net_.inputs.size()), count});
-    net_.inputs.insert(net_.inputs.end(), inputs, inputs + count);
-    return static_cast<int>(net_.rows.size()) - 1;
+    return nascore::append(net_, step.op, step.kernel, step.stride, step.dilation, out, inputs,
+                           count);
   }
 
   // A convolution or pooling: odd kernels are padded by half, even ones not at all.
@@ -210,12 +204,28 @@ void validate(const Skeleton& skeleton) {
           "1 to " + std::to_string(most) + " with " + std::to_string(groups) + " groups");
 }
 
-Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classes) {
-  validate(skeleton);
+void validate(Shape input, int classes) {
   require_extent("channels", input.channels);
   require_extent("height", input.height);
   require_extent("width", input.width);
   require_extent("classes", classes);
+}
+
+int append(Net& net, Op op, int kernel, int stride, int dilation, Shape out,
+           const std::int32_t* inputs, int count) {
+  if (std::max({out.channels, out.height, out.width}) > kMaxExtent) {
+    throw std::domain_error("row " + std::to_string(net.rows.size()) + " would be " + text(out) +
+                            "; no side may pass " + std::to_string(kMaxExtent));
+  }
+  net.rows.push_back(
+      {op, kernel, stride, dilation, 1, out, static_cast<std::int32_t>(net.inputs.size()), count});
+  net.inputs.insert(net.inputs.end(), inputs, inputs + count);
+  return static_cast<int>(net.rows.size()) - 1;
+}
+
+Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classes) {
+  validate(skeleton);
+  validate(input, classes);
   const auto inputs = std::count_if(graph.node.begin(), graph.node.begin() + graph.nodes,
                                     [](const Node& node) { return node.op == Op::kInput; });
   if (inputs != 1) {
@@ -246,7 +256,7 @@ NetCost cost(const Net& net) {
       const std::int64_t fan_in = net.rows[net.inputs[row.first_input]].out.channels / row.groups;
       const std::int64_t weights = fan_in * row.out.channels * (kind == Cost::kLinear ? 1 : taps);
       const std::int64_t others =
-          row.out.channels * (kind == Cost::kLinear ? 1 : 2);  // bias | batch norm
+          row.out.channels * (kind == Cost::kConvBatchNorm ? 2 : 1);  // scale and shift, or a bias
       total.params = plus(total.params, weights + others);
       total.macs = plus(total.macs, times(weights, times(row.out.height, row.out.width)));
     }

@@ -57,6 +57,12 @@ void validate(const Skeleton& skeleton);
 // every step; invalid_argument where the graph is no block or a row leaves no pixels.
 Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classes);
 
+// What every expansion begins with and is made of.
+void validate(Shape input, int classes);
+// Adds a row and returns its number; throws domain_error where it is larger than kMaxExtent.
+int append(Net& net, Op op, int kernel, int stride, int dilation, Shape out,
+           const std::int32_t* inputs, int count);
+
 // Throws domain_error where a sum passes 64 bits.
 NetCost cost(const Net& net);
 

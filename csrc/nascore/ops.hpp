@@ -22,9 +22,13 @@ enum class Op : std::uint8_t {
   kRelu = 10,
   kGlobalPool = 11,  // average over height and width
   kLinear = 12,
+  kConvRelu = 13,      // convolution with a bias, then ReLU
+  kMaxPoolValid = 14,  // max pooling that never pads
+  kFlatten = 15,
+  kDropout = 16,  // drops each number with probability kernel / stride
 };
 
-enum class Cost : std::uint8_t { kFree, kConvBatchNorm, kLinear };
+enum class Cost : std::uint8_t { kFree, kConvBatchNorm, kConvBias, kLinear };
 
 struct OpInfo {
   Op op;
@@ -34,7 +38,7 @@ struct OpInfo {
   Cost cost;
 };
 
-inline constexpr std::array<OpInfo, 13> kOps = {{
+inline constexpr std::array<OpInfo, 17> kOps = {{
     {Op::kInput, "input", {}, 0, Cost::kFree},
     {Op::kConv, "conv", {1, 3, 5}, 1, Cost::kConvBatchNorm},
     {Op::kMaxPool, "max_pool", {1, 3}, 1, Cost::kFree},
@@ -48,6 +52,10 @@ inline constexpr std::array<OpInfo, 13> kOps = {{
     {Op::kRelu, "relu", {}, 0, Cost::kFree},
     {Op::kGlobalPool, "global_pool", {}, 0, Cost::kFree},
     {Op::kLinear, "linear", {}, 0, Cost::kLinear},
+    {Op::kConvRelu, "conv_relu", {}, 0, Cost::kConvBias},
+    {Op::kMaxPoolValid, "max_pool_valid", {}, 0, Cost::kFree},
+    {Op::kFlatten, "flatten", {}, 0, Cost::kFree},
+    {Op::kDropout, "dropout", {}, 0, Cost::kFree},
 }};
 
 constexpr const OpInfo& info(Op op) { return kOps[static_cast<std::size_t>(op)]; }

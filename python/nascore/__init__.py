@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nascore.results.drawings import draw
     from nascore.retrain import load_model
     from nascore.search import open_run
-    from nascore.spaces import Architecture, BlockSpace, ChoicesSpace, Skeleton
+    from nascore.spaces import Architecture, BlockSpace, Chain, ChoicesSpace, LayerSpace, Skeleton
 
 __version__ = _version("nascore")
 
@@ -21,7 +21,9 @@ __version__ = _version("nascore")
 _HOMES = {
     "Architecture": "nascore.spaces",
     "BlockSpace": "nascore.spaces",
+    "Chain": "nascore.spaces",
     "ChoicesSpace": "nascore.spaces",
+    "LayerSpace": "nascore.spaces",
     "Skeleton": "nascore.spaces",
     "build": "nascore.networks.build",
     "draw": "nascore.results.drawings",
@@ -33,7 +35,9 @@ _MODULES = ("methods", "tasks")
 __all__ = [
     "Architecture",
     "BlockSpace",
+    "Chain",
     "ChoicesSpace",
+    "LayerSpace",
     "Skeleton",
     "build",
     "draw",

@@ -15,11 +15,13 @@ __all__: list[str] = [
     "BlockSpace",
     "ChoicesSpace",
     "Graph",
+    "LayerSpace",
     "Net",
     "QTable",
     "Skeleton",
     "Space",
     "expand",
+    "expand_layers",
     "graph_hash",
     "integers",
     "normal",
@@ -203,6 +205,19 @@ class ChoicesSpace(Space):
     """
     def __init__(self, sizes: collections.abc.Sequence[int]) -> None: ...
 
+class LayerSpace(Space):
+    """
+    Chains of up to `max_layers` layers for square images of a size.
+    """
+    def __init__(
+        self,
+        size: int,
+        max_layers: int,
+        widths: collections.abc.Sequence[int],
+        dense: collections.abc.Sequence[int],
+        strict: bool,
+    ) -> None: ...
+
 class QTable:
     """
     Tabular Q-learning: observation `[V]` -> `[A]` values.
@@ -279,6 +294,20 @@ def expand(
     The network of a block's graph, taken as it is, in a skeleton.
 
     ValueError where it is too wide, the image too small, or the graph no block.
+    """
+
+def expand_layers(
+    code: numpy.typing.NDArray[numpy.int16],
+    dropout: bool,
+    channels: int,
+    height: int,
+    width: int,
+    classes: int,
+) -> Net:
+    """
+    The network of a layer code int16 `[L, 3]`: a chain, with dropout after every 2 layers.
+
+    ValueError where it is too wide, the image too small, or the code no chain.
     """
 
 def graph_hash(

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from nascore.files import write_whole
 from nascore.networks import Epoch, Network, Recipe, accuracy, build_net, fit
 from nascore.search import RunError, folder
-from nascore.spaces import Architecture, Skeleton
+from nascore.spaces import SKELETONS, Architecture, Chain, Skeleton
 from nascore.tasks import Task
 
 CARD, WEIGHTS, CHECKPOINT = "model.json", "model.safetensors", "checkpoint.pt"
@@ -39,7 +39,7 @@ class Retrained:
 def retrain(
     architecture: Architecture,
     task: Task,
-    skeleton: Skeleton,
+    skeleton: Skeleton | Chain,
     recipe: Recipe,
     seed: int,
     out: str | Path,
@@ -74,7 +74,7 @@ def retrain(
         if "test_accuracy" in kept and (out / WEIGHTS).exists():
             return _retrained(kept, out, fresh=False)
         _write_card(out, card)
-        network = build_net(net, seed)
+        network = build_net(net, seed, recipe.init)
         fitted = fit(
             network, task, recipe, seed, device, checkpoint=out / CHECKPOINT, on_epoch=on_epoch
         )
@@ -104,7 +104,7 @@ def load_model(path: str | Path) -> Network:
         raise ValueError(f"{path} has no {WEIGHTS}: its training is not finished; run it again")
     try:
         architecture = Architecture.from_json(card["architecture"])
-        skeleton = Skeleton(**card["skeleton"])
+        skeleton = SKELETONS[architecture.space](**card["skeleton"])
         network = build_net(skeleton.expand(architecture, tuple(card["shape"]), card["classes"]))
         network.load_state_dict(safetensors.torch.load_file(path / WEIGHTS))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "nascore/layer_net.hpp"
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
 
@@ -72,9 +73,25 @@ void limits() {
   validate(Skeleton{8, 1, false, kMaxBlocks / 2, {8, 8}});
 }
 
+void layers() {
+  const std::int16_t code[] = {1, 4, 3, 2, 2, 2, 3, 5, 0, 5, 0, 0};  // C(4,3),P(2,2),FC(5),SM
+  const Net net = expand_layers(code, 4, false, {1, 5, 4}, 3);
+  CHECK(net.rows.size() == 7);
+  const NetCost total = cost(net);
+  CHECK(total.params == 4 * 9 + 4 + 5 * 16 + 5 + 3 * 5 + 3);
+  CHECK(total.macs == 4 * 9 * 20 + 5 * 16 + 3 * 5);
+  CHECK_THROWS(std::invalid_argument, expand_layers(code, 3, false, {1, 5, 4}, 3));
+  CHECK_THROWS(std::invalid_argument, expand_layers(code, 0, false, {1, 5, 4}, 3));
+  CHECK_THROWS(std::invalid_argument, expand_layers(code, 4, false, {1, 5, 1}, 3));
+  CHECK_THROWS(std::invalid_argument, expand_layers(code, 4, false, {1, 5, 4}, 0));
+  const std::int16_t wide[] = {1, 512, 3, 5, 0, 0};
+  CHECK_THROWS(std::domain_error, expand_layers(wide, 2, false, {1, 64, 64}, 3));
+}
+
 }  // namespace
 
 int main() {
+  layers();
   chain();
   projection();
   twins_are_freed_once();

@@ -9,6 +9,7 @@
 #include "nascore/rng.hpp"
 #include "nascore/spaces/block.hpp"
 #include "nascore/spaces/choices.hpp"
+#include "nascore/spaces/layer.hpp"
 
 using namespace nascore;
 
@@ -72,16 +73,22 @@ void blocks_are_valid_codes() {
 void garbage() {
   const BlockSpace blocks(5);
   const ChoicesSpace choices({3, 4});
-  for (const Space* space :
-       {static_cast<const Space*>(&blocks), static_cast<const Space*>(&choices)}) {
+  const LayerSpace layers(32, 4, {8, 16}, {32}, false);
+  const std::vector<const Space*> spaces = {&blocks, &choices, &layers};
+  for (const Space* space : spaces) {
     State state(space->state_width());
     std::vector<float> features(space->feature_width());
     std::vector<std::int32_t> actions(space->max_steps());
+    const auto& heads = space->heads();
+    std::unique_ptr<bool[]> mask(new bool[*std::max_element(heads.begin(), heads.end())]);
     for (int seed = 0; seed < 2000; ++seed) {
       for (std::size_t i = 0; i < state.size(); ++i) {
         state[i] = static_cast<std::int16_t>(Draw(seed, 0, i).below(1u << 16));
       }
+      if (space == &layers) state[0] = static_cast<std::int16_t>(seed % 7);      // a kind
+      if (space == &layers) state[2] = static_cast<std::int16_t>(seed % 3 - 1);  // a stride
       space->features(state.data(), features.data());
+      space->legal(state.data(), mask.get());
       CHECK_THROWS(std::invalid_argument, space->actions(state.data(), actions.data()));
     }
   }
@@ -93,6 +100,8 @@ int main() {
   for (int seed = 0; seed < 5; ++seed) {
     for (const int layers : {1, 2, 23, nsc::kMaxLayers}) walk(BlockSpace(layers), seed);
     walk(ChoicesSpace({3, 1, 7}), seed);
+    for (const int size : {1, 7, 32}) walk(LayerSpace(size, 18, {64, 128}, {32, 16}, false), seed);
+    walk(LayerSpace(32, 12, {64}, {}, true), seed);
   }
   blocks_are_valid_codes();
   garbage();
@@ -101,4 +110,9 @@ int main() {
   CHECK_THROWS(std::invalid_argument, ChoicesSpace({}));
   CHECK_THROWS(std::invalid_argument, ChoicesSpace({2, 0}));
   CHECK_THROWS(std::invalid_argument, ChoicesSpace({1 << 15}));
+  CHECK_THROWS(std::invalid_argument, LayerSpace(0, 18, {64}, {}, false));
+  CHECK_THROWS(std::invalid_argument, LayerSpace(32, 0, {64}, {}, false));
+  CHECK_THROWS(std::invalid_argument, LayerSpace(32, 18, {}, {}, false));
+  CHECK_THROWS(std::invalid_argument, LayerSpace(32, 18, {64, 64}, {}, false));
+  CHECK_THROWS(std::invalid_argument, LayerSpace(32, 18, {64}, {1 << 15}, false));
 }

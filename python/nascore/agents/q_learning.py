@@ -69,6 +69,7 @@ class QLearning:
         )
         self._memory: list[Episode] = []
         self._asked = 0
+        self._drawn = 0  # architectures written, which a subclass may keep to itself
         self._replayed = 0
 
     @property
@@ -77,8 +78,13 @@ class QLearning:
         return epsilon_at(self.schedule, self._asked, self.trials)
 
     def ask(self, n: int) -> list[Proposal]:
-        proposals = sample(self.space, n, self._choose)
+        proposals = self._draw(n)
         self._asked += n
+        return proposals
+
+    def _draw(self, n: int) -> list[Proposal]:
+        proposals = sample(self.space, n, self._choose)
+        self._drawn += n
         return proposals
 
     def _choose(self, states: States, step: int) -> Actions:
@@ -88,16 +94,20 @@ class QLearning:
             self.epsilon,
             self.seed,
             _COIN,
-            (step << 40) + self._asked,
+            (step << 40) + self._drawn,
         )
 
     def tell(self, trials: Sequence[Trial]) -> None:
         told = [(trial.proposal.actions, trial.reward) for trial in trials]
+        self._sweep(told + self._remember(told))
+
+    def _remember(self, told: Sequence[Episode]) -> list[Episode]:
+        """Puts episodes into the memory; what is to be replayed for them."""
         self._memory += told
         draws = self.replay * len(told)
         picks = _core.integers(self.seed, _REPLAY, self._replayed, draws, len(self._memory))
         self._replayed += draws
-        self._sweep(told + [self._memory[i] for i in picks])
+        return [self._memory[i] for i in picks]
 
     def _sweep(self, episodes: Sequence[Episode]) -> None:
         observations, legal = retrace(self.space, [actions for actions, _ in episodes])
@@ -112,6 +122,7 @@ class QLearning:
     def state_dict(self) -> dict[str, Any]:
         return {
             "asked": self._asked,
+            "drawn": self._drawn,
             "replayed": self._replayed,
             "memory": list(self._memory),
             "table": [torch.from_numpy(a) for a in self.table.state()],
@@ -121,5 +132,6 @@ class QLearning:
         """Raises ValueError if the table belongs to another space."""
         self.table.load(*(a.numpy() for a in state["table"]))
         self._asked = state["asked"]
+        self._drawn = state["drawn"]
         self._replayed = state["replayed"]
         self._memory = [(tuple(actions), reward) for actions, reward in state["memory"]]

@@ -11,21 +11,21 @@ import torch
 
 from nascore.networks import Recipe, build_net, fit
 from nascore.networks.scoring import find_device
-from nascore.spaces import Architecture, BlockSpace, Skeleton
+from nascore.spaces import Architecture, Chain, Skeleton
 from nascore.tasks import Task
 from nascore.trial import Evaluation, Job, Limits
 
 
 @dataclass(frozen=True)
 class TrainEvaluator:
-    """Trains each block in `skeleton` and measures it on the task's validation part.
+    """Trains each architecture in `skeleton` and measures it on the task's validation part.
 
     Raises ValueError where the task's images are too small for the skeleton, or the device is
     not there.
     """
 
     task: Task
-    skeleton: Skeleton
+    skeleton: Skeleton | Chain
     recipe: Recipe
     limits: Limits = field(default_factory=Limits)
     time_limit_s: float | None = None  # per architecture
@@ -33,8 +33,7 @@ class TrainEvaluator:
 
     def __post_init__(self) -> None:
         find_device(self.device)
-        convolution = BlockSpace().architecture("[(1,1,1,0,0)]")
-        self.skeleton.expand(convolution, self.task.shape, self.task.classes)
+        self.skeleton.expand(self.skeleton.simplest, self.task.shape, self.task.classes)
 
     def key(self, architecture: Architecture) -> str:
         setting = [asdict(value) for value in (self.skeleton, self.recipe, self.limits)]
@@ -45,12 +44,13 @@ class TrainEvaluator:
         return [self._evaluate(job) for job in jobs]
 
     def _evaluate(self, job: Job) -> Evaluation:
-        graph = job.architecture.graph
-        if graph is None:
-            raise TypeError(f"a {job.architecture.space} architecture has no network to train")
-        metrics = {"density": graph.density(), "longest_path": float(graph.longest_path())}
-        if graph.layers() == 0:
-            return Evaluation(metrics, "proxy", "invalid", "empty block")
+        if job.architecture.space != self.skeleton.simplest.space:
+            raise TypeError(f"a {job.architecture.space} architecture has no place in the skeleton")
+        metrics: dict[str, float] = {}
+        if (graph := job.architecture.graph) is not None:
+            metrics = {"density": graph.density(), "longest_path": float(graph.longest_path())}
+            if graph.layers() == 0:
+                return Evaluation(metrics, "proxy", "invalid", "empty block")
         try:
             net = self.skeleton.expand(job.architecture, self.task.shape, self.task.classes)
         except ValueError as error:  # too wide; what else could be wrong was tried at the start
@@ -64,7 +64,7 @@ class TrainEvaluator:
 
         limits_s = [s for s in (self.time_limit_s, job.deadline_s) if s is not None]
         fitted = fit(
-            build_net(net, job.seed),
+            build_net(net, job.seed, self.recipe.init),
             self.task,
             self.recipe,
             job.seed,

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from nascore import _core
 from nascore.networks.modules import MODULES, Row
-from nascore.spaces import Architecture, Skeleton
+from nascore.networks.recipe import Init
+from nascore.spaces import Architecture, Chain, Skeleton
 from nascore.tasks import Task
 
 _NAMES = {code: name for name, (code, *_) in _core.OPS.items()}
@@ -39,23 +40,29 @@ class Network(nn.Module):
         return results[len(self.plan)]
 
 
-def build_net(net: _core.Net, seed: int = 0) -> Network:
-    """The network of `net`, on the CPU, with He's initialisation drawn from `seed`."""
+def build_net(net: _core.Net, seed: int = 0, init: Init = "he") -> Network:
+    """The network of `net`, on the CPU, its weights drawn from `seed`, its biases 0."""
     with torch.device("meta"):  # torch's own initialisation would cost time and global random state
         network = Network(net)
     network.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-        elif isinstance(module, nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="linear", generator=generator)
-            nn.init.zeros_(module.bias)
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            if init == "xavier":
+                nn.init.xavier_uniform_(module.weight, generator=generator)
+            elif isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            else:
+                nn.init.kaiming_normal_(module.weight, nonlinearity="linear", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
     return network
 
 
-def build(architecture: Architecture, task: Task, skeleton: Skeleton, seed: int = 0) -> Network:
+def build(
+    architecture: Architecture, task: Task, skeleton: Skeleton | Chain, seed: int = 0
+) -> Network:
     """The network that `skeleton` makes of `architecture` for the images and classes of `task`."""
     return build_net(skeleton.expand(architecture, task.shape, task.classes), seed)

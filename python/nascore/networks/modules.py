@@ -28,7 +28,7 @@ def _padding(row: Row) -> int:
     return row.dilation * (row.kernel // 2) if row.kernel % 2 else 0
 
 
-def _convolution(row: Row, channels: int) -> nn.Conv2d:
+def _convolution(row: Row, channels: int, bias: bool = False) -> nn.Conv2d:
     return nn.Conv2d(
         channels,
         row.channels,
@@ -37,7 +37,7 @@ def _convolution(row: Row, channels: int) -> nn.Conv2d:
         padding=_padding(row),
         dilation=row.dilation,
         groups=row.groups,
-        bias=False,
+        bias=bias,
     )
 
 
@@ -65,6 +65,17 @@ class Stem(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.norm(self.conv(x))
         return y
+
+
+class ConvRelu(nn.Module):
+    """Convolution with a bias, then ReLU."""
+
+    def __init__(self, row: Row, channels: int) -> None:
+        super().__init__()
+        self.conv = _convolution(row, channels, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.conv(x))
 
 
 class Add(nn.Module):
@@ -110,4 +121,8 @@ MODULES: dict[str, Callable[[Row, Sequence[Row]], nn.Module]] = {
     "relu": lambda row, inputs: nn.ReLU(),
     "global_pool": lambda row, inputs: GlobalPool(),
     "linear": lambda row, inputs: nn.Linear(inputs[0].channels, row.channels),
+    "conv_relu": lambda row, inputs: ConvRelu(row, inputs[0].channels),
+    "max_pool_valid": lambda row, inputs: nn.MaxPool2d(row.kernel, row.stride),
+    "flatten": lambda row, inputs: nn.Flatten(),
+    "dropout": lambda row, inputs: nn.Dropout(row.kernel / row.stride),
 }

@@ -8,6 +8,8 @@ from typing import Literal
 
 from nascore.names import unknown
 
+Init = Literal["he", "xavier"]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -22,8 +24,10 @@ class Recipe:
     schedule: Literal["drops", "cosine"] = "drops"
     drops: tuple[float, ...] = ()  # when the learning rate is multiplied by drop_factor
     drop_factor: float = 0.1
+    levels: tuple[float, ...] = ()  # instead of drop_factor: the rate after each drop, over lr
     restarts: int = 3  # at most, while the first epoch ends no better than chance
     restart_factor: float = 0.4  # of the learning rate, per restart
+    init: Init = "he"  # of the weights
     threads: int = 1  # fixed, because other numbers round sums differently
 
     @classmethod
@@ -41,6 +45,8 @@ class Recipe:
             raise unknown("optimizer", self.optimizer, ("adam", "sgd"))
         if self.schedule not in ("drops", "cosine"):
             raise unknown("schedule", self.schedule, ("drops", "cosine"))
+        if self.init not in ("he", "xavier"):
+            raise unknown("init", self.init, ("he", "xavier"))
         for name, holds, rule in (
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch", self.batch >= 2, "at least 2, for batch norm"),
@@ -49,6 +55,8 @@ class Recipe:
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
             ("drops", all(0 < drop < 1 for drop in self.drops), "fractions of the epochs"),
             ("drop_factor", 0 < self.drop_factor <= 1, "in (0, 1]"),
+            ("levels", len(self.levels) in (0, len(self.drops)), "as many as drops, or none"),
+            ("levels", all(0 < level <= 1 for level in self.levels), "fractions of lr"),
             ("restarts", self.restarts >= 0, "0 or more"),
             ("restart_factor", 0 < self.restart_factor <= 1, "in (0, 1]"),
             ("threads", self.threads >= 1, "at least 1"),
@@ -61,4 +69,6 @@ class Recipe:
         if self.schedule == "cosine":
             return self.lr * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
         drops = sum(epoch >= round(drop * self.epochs) for drop in self.drops)
+        if self.levels:
+            return self.lr * (1.0, *self.levels)[drops]
         return self.lr * self.drop_factor**drops

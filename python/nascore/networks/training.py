@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+from nascore import _core
 from nascore.files import write_whole
 from nascore.networks.recipe import Recipe
 from nascore.networks.scoring import (
@@ -30,6 +31,8 @@ from nascore.networks.scoring import (
 )
 from nascore.tasks import Task, batches
 from nascore.trial import Status
+
+_DROPOUT = 4  # random stream; 3 belongs to the order of the images
 
 
 class Epoch(NamedTuple):
@@ -108,7 +111,8 @@ class _Training:
             self._load(checkpoint)
         valid = None
         while self.epoch < self.recipe.epochs:
-            loss = self._train_epoch()
+            with _seeded(self.seed, self.epoch, self.device):
+                loss = self._train_epoch()
             if loss is None:
                 return self.outcome("timed out", f"in epoch {self.epoch + 1}")
             may_restart = self.epoch == 1 and self.restarts < self.recipe.restarts
@@ -234,6 +238,14 @@ _UNREADABLE = (
     ValueError,
     pickle.UnpicklingError,
 )
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """Torch's global random numbers, which dropout draws, are the epoch's own; then as before."""
+    with torch.random.fork_rng([] if device.type == "cpu" else [device]):
+        torch.manual_seed(int(_core.integers(seed, _DROPOUT, epoch, 1, 2**31)[0]))
+        yield
 
 
 @contextlib.contextmanager

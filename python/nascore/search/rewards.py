@@ -32,9 +32,10 @@ class EarlyStop:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Validation accuracy in percent; `floor` for a failed evaluation."""
+    """Validation accuracy times `scale`, so in percent or as it is; `floor` for a failed one."""
 
     floor: float = 0.0
+    scale: float = 100.0
 
     def __call__(self, job: Job, evaluation: Evaluation) -> float:
-        return 100 * evaluation.metrics["val_accuracy"] if evaluation.ok else self.floor
+        return self.scale * evaluation.metrics["val_accuracy"] if evaluation.ok else self.floor

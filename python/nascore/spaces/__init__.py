@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from nascore.spaces.architecture import Architecture
 from nascore.spaces.block import BlockSpace
+from nascore.spaces.chain import Chain
 from nascore.spaces.choices import ChoicesSpace
+from nascore.spaces.layer import LayerSpace
 from nascore.spaces.skeleton import Skeleton
 
-__all__ = ["Architecture", "BlockSpace", "ChoicesSpace", "Skeleton"]
+# What turns the architectures of a space into networks.
+SKELETONS: dict[str, type[Skeleton] | type[Chain]] = {"block": Skeleton, "layer": Chain}
+
+__all__ = [
+    "SKELETONS",
+    "Architecture",
+    "BlockSpace",
+    "Chain",
+    "ChoicesSpace",
+    "LayerSpace",
+    "Skeleton",
+]

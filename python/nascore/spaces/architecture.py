@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from nascore import _core
 from nascore.names import unknown
+from nascore.spaces.layer_code import layer_text
 
 Code = tuple[Any, ...]
 
@@ -41,6 +42,7 @@ def _block_graph(code: Code) -> _core.Graph:
 _GRAPHS: dict[str, Callable[[Code], _core.Graph] | None] = {
     "block": _block_graph,
     "choices": None,
+    "layer": None,
 }
 
 
@@ -71,7 +73,9 @@ class Architecture:
 
     @property
     def text(self) -> str:
-        """The code in its list form, which a block space parses."""
+        """The code in the form that a block space or a layer space parses; a list elsewhere."""
+        if self.space == "layer":
+            return layer_text(self.code)
         return str(list(self.code)).replace(" ", "")
 
     def to_json(self) -> dict[str, Any]:

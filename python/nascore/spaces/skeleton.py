@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from nascore import _core
 from nascore.spaces.architecture import Architecture
@@ -20,6 +21,8 @@ class Skeleton:
     stem_pool: bool = False
     blocks: int = 4
     widths: tuple[int, ...] = (32, 64, 128)
+
+    simplest: ClassVar[Architecture] = Architecture.of("block", ((1, 1, 1, 0, 0), (2, 7, 0, 0, 0)))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # a list, where it comes from JSON

@@ -12,7 +12,7 @@ from nascore.tasks.task import Part, Task
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
-_EPOCHS = 3  # random stream; 1 belongs to jobs, 2 to splits
+_EPOCHS = 3  # random stream; 1 belongs to jobs, 2 to splits, 4 to dropout
 
 # Values that are prepared at once: on a CPU as many as stay in the cache, on a GPU enough to make
 # the launches of small kernels free.
