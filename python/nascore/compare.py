@@ -31,10 +31,10 @@ def _q_learning(space: Space, seed: int, trials: int) -> Agent:
             space,
             seed,
             trials=trials,
-            schedule=((1.0, 3), (0.5, 2), (0.2, 5)),
+            schedule=((0.5, 4), (0.3, 3), (0.1, 3)),
             alpha=0.2,
             gamma=1.0,
-            initial_q=0.5,
+            initial_q=1.0,
             replay=16,
             shaping=True,
             by_depth=True,
@@ -43,7 +43,11 @@ def _q_learning(space: Space, seed: int, trials: int) -> Agent:
 
 
 def _policy_gradient(space: Space, seed: int, trials: int) -> Agent:
-    return Ranked(PolicyGradient(space, seed, units=32, batch=5, lr=0.01, epochs=5, baseline=0.9))
+    return Ranked(
+        PolicyGradient(
+            space, seed, units=32, batch=5, lr=0.005, epochs=5, entropy=0.02, baseline=0.9
+        )
+    )
 
 
 # By name, what makes an agent for a space, a seed and about so many trials. Each has one set of

@@ -38,6 +38,7 @@ def read_scores(
     Parquet without pyarrow.
     """
     cells = _cells(Path(path), [code, *columns])
+    numbers = _numbers(path, cells, columns)
     codes = [str(text) for text in cells[code]]
     first: dict[str, int] = {}
     for i, text in enumerate(codes, 1):
@@ -69,7 +70,7 @@ def read_scores(
             f"{path} has {len(rows):,} of the {math.prod(sizes):,} combinations of "
             f"{', '.join(map(str, sizes))} choices; {code} {missing!r} is the first without a row"
         )
-    return Scores(space, rows, _numbers(path, cells, columns))
+    return Scores(space, rows, numbers)
 
 
 def read_blocks(path: str | Path, columns: Sequence[str], max_layers: int) -> Scores:
