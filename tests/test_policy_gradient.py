@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +13,10 @@ import agent_kit
 from agent_kit import policy_gradient
 from nascore.agents.policy_gradient import Controller, entropy, surrogate
 from nascore.agents.random import Random
+from nascore.search import AskTell, Search, Store
 from nascore.spaces import BlockSpace, ChoicesSpace
 from nascore.trial import Agent, Evaluation, Trial
+from toys import ToyEvaluator, accuracy
 
 SIZES = (2, 3, 4, 3, 2)  # a head for each decision, of different sizes
 CHOICES = ChoicesSpace(SIZES)
@@ -143,6 +148,22 @@ def test_it_learns_what_chance_does_not(change) -> None:
 
     assert late(Random(space, 0)) < 0.25
     assert late(policy_gradient(0, space, batch=10, lr=0.02, **change)) > 0.5
+
+
+def test_a_stopped_search_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
+    """Stopped between two updates, with proposals in flight."""
+
+    def search() -> Search:
+        agent = policy_gradient(4, batch=4)
+        stage = AskTell(agent, ToyEvaluator(), accuracy, 30, batch=3, in_flight=3, snapshot_every=8)
+        return Search("toy", {"trials": 30}, "toy", 4, [stage])
+
+    unbroken = list(search())
+    with Store.create(tmp_path, search().meta) as store:
+        list(islice(search().run(store), 13))
+    with Store.open(tmp_path, write=True) as store:
+        list(search().run(store))
+        assert store.trials() == unbroken
 
 
 @pytest.mark.parametrize(

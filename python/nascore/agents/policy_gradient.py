@@ -138,12 +138,11 @@ class PolicyGradient:
             head, legal = self._view(states)
             scores, hidden = self.controller(tokens[:, None], head[:, None], legal[:, None], hidden)
             scores = scores[:, 0].double()
-            uniform = _core.uniform(self.seed, _DRAW, (step << 40) + self._asked, n)
             reached = scores.exp().cumsum(-1)
+            uniform = _core.uniform(self.seed, _DRAW, (step << 40) + self._asked, n)
+            wanted = torch.from_numpy(uniform)[:, None] * reached[:, -1:]
             # Strictly above: what has no probability, as what is not legal, is never first.
-            action = (
-                (reached > torch.from_numpy(uniform)[:, None] * reached[:, -1:]).int().argmax(1)
-            )
+            action = (reached > wanted).int().argmax(1)
             actions.append(action)
             log_probs.append(scores.gather(1, action[:, None])[:, 0])
             states = space.step(states, action.int().numpy())
