@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -168,7 +169,7 @@ def search(scores: Scores, protocol: Protocol, name: str, seed: int) -> Curve:
     spent, best, seen = 0.0, -1, set[int]()
     path: list[tuple[float, int]] = []
     new = 0  # the number of the last trial that asked for something new
-    for number in range(10**9):
+    for number in itertools.count():
         [proposal] = agent.ask(1)
         row = scores.rows[proposal.architecture.hash]
         if row not in seen or not protocol.free_repeats:
