@@ -8,7 +8,10 @@ from typing import Any
 
 import torch
 
+from nascore.agents.evolution import Evolution
+from nascore.agents.policy_gradient import PolicyGradient
 from nascore.agents.q_learning import QLearning
+from nascore.agents.ranked import Ranked
 from nascore.spaces import BlockSpace
 from nascore.trial import Agent, Evaluation, Proposal, Space, Trial
 
@@ -29,6 +32,21 @@ def q_learning(
         "shaping": True,
     }
     return kind(space, seed, **{**settings, **changes})
+
+
+def evolution(seed: int, space: Space = SPACE, **changes: Any) -> Evolution:
+    """A population that is full after a few trials."""
+    return Evolution(space, seed, **{"population": 6, "sample": 3, **changes})
+
+
+def policy_gradient(seed: int, space: Space = SPACE, **changes: Any) -> PolicyGradient:
+    """A small controller that learns from every few trials."""
+    settings: dict[str, Any] = {"units": 16, "batch": 3, "lr": 0.01, "epochs": 2}
+    return PolicyGradient(space, seed, **{**settings, **changes})
+
+
+def ranked(seed: int) -> Ranked:
+    return Ranked(q_learning(seed))
 
 
 def judge(first: int, proposals: Sequence[Proposal]) -> list[Trial]:

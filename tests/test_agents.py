@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import agent_kit
-from agent_kit import q_learning
+from agent_kit import evolution, policy_gradient, q_learning, ranked
 from nascore.agents.q_learning import epsilon_at
 from nascore.agents.random import Random
+from nascore.agents.ranked import Ranked
 from nascore.agents.unique_q_learning import UniqueQLearning
 from nascore.spaces import ChoicesSpace
-from nascore.trial import Agent
+from nascore.trial import Agent, Evaluation, Trial
 
 
 def random(seed: int) -> Agent:
@@ -19,10 +20,16 @@ def random(seed: int) -> Agent:
 
 
 def unique(seed: int) -> Agent:
-    return agent_kit.q_learning(seed, kind=UniqueQLearning, shaping=False)
+    return q_learning(seed, kind=UniqueQLearning, shaping=False)
 
 
-@pytest.mark.parametrize("make", [random, q_learning, unique])
+def q_by_depth(seed: int) -> Agent:
+    return q_learning(seed, by_depth=True)
+
+
+@pytest.mark.parametrize(
+    "make", [random, evolution, q_learning, q_by_depth, unique, policy_gradient, ranked]
+)
 def test_contract(make) -> None:
     agent_kit.check(make)
 
@@ -45,6 +52,52 @@ def test_q_learning_at_epsilon_0_repeats_what_paid() -> None:
         [values] = agent.table.values(agent.space.observe(state))
         assert values[action] == values[agent.space.legal(state)[0]].max()
         state = agent.space.step(state, np.array([action], np.int32))
+
+
+def test_q_learning_by_depth_sees_the_step_alone() -> None:
+    space = ChoicesSpace((3, 3))
+    agent = q_learning(0, space, by_depth=True, alpha=0.5, replay=0)
+    agent._sweep([((0, 1), 1.0), ((2, 1), 0.0)])
+    keys, *_ = agent.table.state()
+    assert sorted(keys.ravel().tolist()) == [0, 1]
+    # Of the last step: 0, then half-way to 1, then half-way to 0; of the first, r/T + the best.
+    assert agent.table.values(np.array([[1]], np.int16))[0].tolist() == [0, 0.25, 0]
+    assert agent.table.values(np.array([[0]], np.int16))[0].tolist() == [0.5, 0, 0.125]
+
+
+def test_evolution_changes_one_decision_of_the_best_of_the_young() -> None:
+    space = ChoicesSpace((4,) * 5)
+    agent = evolution(0, space, population=5, sample=50)  # so many draws meet the best
+    told: list[Trial] = []
+    for number in range(60):
+        [proposal] = agent.ask(1)
+        if len(told) >= 5:
+            best = max(told[-5:], key=lambda trial: trial.reward)
+            pairs = zip(best.proposal.actions, proposal.actions, strict=True)
+            assert sum(a != b for a, b in pairs) == 1
+        # Ever worse: the best is the oldest alive, and it dies.
+        told.append(Trial(number, proposal, Evaluation({}, "table"), -float(number)))
+        agent.tell(told[-1:])
+
+
+def test_evolution_is_at_home_where_nothing_can_change() -> None:
+    agent = evolution(0, ChoicesSpace((1, 1)), population=1)
+    agent_kit.history(agent, [1])
+    assert [p.actions for p in agent.ask(2)] == [(0, 0)] * 2
+
+
+@pytest.mark.parametrize("change", [{"population": 0}, {"sample": 0}])
+def test_evolution_needs_members(change) -> None:
+    with pytest.raises(ValueError, match="at least 1 of each"):
+        evolution(0, **change)
+
+
+def test_ranks_know_no_units() -> None:
+    rewards = [3.0, 5.0, 1.0, 3.0, 9.0]
+    agent = Ranked(Random(agent_kit.SPACE, 0))
+    assert [agent._rank(reward) for reward in rewards] == [0.5, 1, 0, 0.5, 1]
+    scaled = Ranked(Random(agent_kit.SPACE, 0))
+    assert [scaled._rank(100 * reward - 7) for reward in rewards] == [0.5, 1, 0, 0.5, 1]
 
 
 def test_epsilon_is_stretched_to_the_budget() -> None:

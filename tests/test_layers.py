@@ -35,6 +35,7 @@ LEVELS = {
     "retrain": 9,
     "tables": 9,
     "__init__": 10,  # it only re-exports, lazily
+    "cli_compare": 10,
     "cli": 11,
 }
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 import nascore
+from nascore.cli_compare import compare
 
 if TYPE_CHECKING:
     from nascore.search import Search, Store, Workers
@@ -46,6 +47,9 @@ def main() -> None:
             raise
         err.print(Text.assemble(("error: ", "bold red"), str(error)))
         raise SystemExit(2) from None
+
+
+app.command()(compare)
 
 
 @app.callback(invoke_without_command=True)

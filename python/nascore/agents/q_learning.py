@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from nascore import _core
-from nascore.agents.sampling import Actions, States, retrace, sample
+from nascore.agents.sampling import Actions, States, padded, sample, walk
 from nascore.trial import Proposal, Space, Trial
 
 Episode = tuple[tuple[int, ...], float]  # the actions that wrote an architecture, its reward
@@ -29,7 +30,7 @@ def epsilon_at(schedule: Schedule, proposal: int, trials: int) -> float:
 
 
 class QLearning:
-    """Q-learning over a space, keyed on what the space lets it observe.
+    """Q-learning over a space, keyed on what it observes, or with `by_depth` on the step alone.
 
     An episode of T actions that ended with reward r_T is swept in reverse:
     Q(s_T-1, a_T) <- (1-alpha) Q + alpha r_T, and before it
@@ -50,6 +51,7 @@ class QLearning:
         initial_q: float,
         replay: int,
         shaping: bool,
+        by_depth: bool = False,
     ) -> None:
         if not schedule or any(not 0 <= e <= 1 or n < 1 for e, n in schedule):
             raise ValueError(
@@ -64,9 +66,9 @@ class QLearning:
         self.schedule = schedule
         self.replay = replay
         self.shaping = shaping
-        self.table = _core.QTable(
-            max(space.heads), space.observe(space.start(1)).shape[1], alpha, gamma, initial_q
-        )
+        self.by_depth = by_depth
+        width = self._key(space.start(1), 0).shape[1]
+        self.table = _core.QTable(max(space.heads), width, alpha, gamma, initial_q)
         self._memory: list[Episode] = []
         self._asked = 0
         self._drawn = 0  # architectures written, which a subclass may keep to itself
@@ -87,9 +89,14 @@ class QLearning:
         self._drawn += n
         return proposals
 
+    def _key(self, states: States, step: int) -> npt.NDArray[np.int16]:
+        if self.by_depth:
+            return np.full((len(states), 1), step, np.int16)
+        return self.space.observe(states)
+
     def _choose(self, states: States, step: int) -> Actions:
         return self.table.choose(
-            self.space.observe(states),
+            self._key(states, step),
             self.space.legal(states),
             self.epsilon,
             self.seed,
@@ -110,13 +117,15 @@ class QLearning:
         return [self._memory[i] for i in picks]
 
     def _sweep(self, episodes: Sequence[Episode]) -> None:
-        observations, legal = retrace(self.space, [actions for actions, _ in episodes])
+        states = list(walk(self.space, padded([actions for actions, _ in episodes])))
+        keys = np.stack([self._key(state, step) for step, state in enumerate(states)], axis=1)
+        legal = np.stack([self.space.legal(state) for state in states], axis=1)
         for i, (actions, reward) in enumerate(episodes):
             length = len(actions)
             rewards = np.full(length, reward / length if self.shaping else 0.0)
             rewards[-1] = reward
             self.table.sweep(
-                observations[i, :length], np.array(actions, np.int32), legal[i, :length], rewards
+                keys[i, :length], np.array(actions, np.int32), legal[i, :length], rewards
             )
 
     def state_dict(self) -> dict[str, Any]:

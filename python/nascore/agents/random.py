@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from nascore import _core
-from nascore.agents.sampling import Actions, States, sample
+from nascore.agents.sampling import Actions, States, draw, sample
 from nascore.trial import Proposal, Space, Trial
 
 _STREAM = 16
@@ -28,10 +26,8 @@ class Random:
         return proposals
 
     def _choose(self, states: States, step: int) -> Actions:
-        legal = self.space.legal(states)
-        draws = _core.uniform(self.seed, _STREAM, (step << 40) + self._asked, len(states))
-        wanted = (draws * legal.sum(1)).astype(np.int32)  # the wanted-th legal action
-        return np.asarray((legal.cumsum(1) > wanted[:, None]).argmax(1), np.int32)
+        uniforms = _core.uniform(self.seed, _STREAM, (step << 40) + self._asked, len(states))
+        return draw(self.space.legal(states), uniforms)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Chance learns nothing."""

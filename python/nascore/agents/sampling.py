@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -29,17 +29,23 @@ def sample(space: Space, n: int, choose: Callable[[States, int], Actions]) -> li
     ]
 
 
-def retrace(
-    space: Space, episodes: Sequence[tuple[int, ...]]
-) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.bool_]]:
-    """What was seen, [n, T, V], and allowed, [n, T, A], before each action of `n` episodes."""
+def draw(legal: npt.NDArray[np.bool_], uniforms: npt.NDArray[np.float64]) -> Actions:
+    """One of each row's `legal` actions `[n, A]`, all equally likely, by `uniforms` `[n]`."""
+    wanted = (uniforms * legal.sum(1)).astype(np.int32)  # the wanted-th legal action
+    return np.asarray((legal.cumsum(1) > wanted[:, None]).argmax(1), np.int32)
+
+
+def padded(episodes: Sequence[tuple[int, ...]]) -> Actions:
+    """The actions of `n` episodes, `[n, T]`, -1 after the last of each."""
     actions = np.full((len(episodes), max(map(len, episodes))), -1, np.int32)
     for row, episode in zip(actions, episodes, strict=True):
         row[: len(episode)] = episode
-    states = space.start(len(episodes))
-    observations, legal = [], []
-    for action in actions.T:  # a finished state stays as it is, whatever the action
-        observations.append(space.observe(states))
-        legal.append(space.legal(states))
+    return actions
+
+
+def walk(space: Space, actions: Actions) -> Iterator[States]:
+    """The states `[n, W]` before each of the actions `[n, T]`; a finished one stays as it is."""
+    states = space.start(len(actions))
+    for action in actions.T:
+        yield states
         states = space.step(states, np.ascontiguousarray(action))
-    return np.stack(observations, axis=1), np.stack(legal, axis=1)

@@ -117,6 +117,14 @@ def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
         yield advance
 
 
+@contextmanager
+def searching(console: Console, total: int) -> Iterator[Callable[[], None]]:
+    """Searches on a table as they end; call what it gives after each."""
+    with bars.Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("searching", total=total)
+        yield lambda: bar.advance(task)
+
+
 def _is_due(done: int, total: int) -> bool:
     return done == total or done * _LINES // total > (done - 1) * _LINES // total
 

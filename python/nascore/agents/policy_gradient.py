@@ -1,0 +1,230 @@
+"""A controller that learns by policy gradient: REINFORCE, or PPO as NASNet's (CVPR 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nascore import _core
+from nascore.agents.sampling import States, padded, walk
+from nascore.trial import Proposal, Space, Trial
+
+_INIT, _DRAW = 16, 17  # random streams
+
+Hidden = tuple[Tensor, Tensor]
+
+
+class Controller(nn.Module):
+    """An LSTM that reads the decision before, embedded, and one softmax for each head.
+
+    All weights are uniform in [-init, init], a function of `seed`.
+    """
+
+    def __init__(self, heads: Sequence[int], units: int, init: float, seed: int) -> None:
+        super().__init__()
+        self.first = torch.tensor([*accumulate(heads, initial=1)][:-1])  # token 0 is the start
+        self.embedding = nn.Embedding(1 + sum(heads), units)
+        self.lstm = nn.LSTM(units, units, batch_first=True)
+        self.heads = nn.ModuleList(nn.Linear(units, size) for size in heads)
+        drawn = 0
+        with torch.no_grad():
+            for weight in self.parameters():
+                uniform = _core.uniform(seed, _INIT, drawn, weight.numel())
+                weight.copy_(torch.from_numpy((2 * uniform - 1) * init).reshape(weight.shape))
+                drawn += weight.numel()
+
+    def forward(
+        self, tokens: Tensor, head: Tensor, legal: Tensor, hidden: Hidden | None = None
+    ) -> tuple[Tensor, Hidden]:
+        """Log-probabilities [n, T, A] of decisions by `head` [n, T], each after `tokens` [n, T]."""
+        seen, hidden = self.lstm(self.embedding(tokens), hidden)
+        logits = seen.new_full(legal.shape, -torch.inf)
+        for h in set(head.flatten().tolist()):
+            where = head == h
+            scores = self.heads[h](seen[where])
+            logits[where] = nn.functional.pad(
+                scores, (0, legal.shape[-1] - scores.shape[-1]), value=-torch.inf
+            )
+        return logits.masked_fill(~legal, -torch.inf).log_softmax(-1), hidden
+
+
+class Decisions(NamedTuple):
+    """What the controller decided and from what; a finished episode goes on without a choice."""
+
+    tokens: Tensor  # [n, T]
+    head: Tensor  # [n, T]
+    legal: Tensor  # [n, T, A]
+    action: Tensor  # [n, T]
+
+
+def surrogate(new: Tensor, old: Tensor, advantage: Tensor, clip: float | None) -> Tensor:
+    """What is to be maximised, of each decision [n, T], by its log-probability now and when drawn.
+
+    min(r A, clip(r, 1 - clip, 1 + clip) A) with r the ratio of one decision's probabilities;
+    without `clip`, REINFORCE's log-probability times A.
+    """
+    if clip is None:
+        return new * advantage[:, None]
+    ratio = (new - old).exp()
+    gain = advantage[:, None]
+    return torch.minimum(ratio * gain, ratio.clamp(1 - clip, 1 + clip) * gain)
+
+
+def entropy(log_probs: Tensor, legal: Tensor) -> Tensor:
+    """The entropy [n, T] of whole distributions [n, T, A], not of what was drawn from them."""
+    return -(log_probs.exp() * log_probs.masked_fill(~legal, 0)).sum(-1)
+
+
+class PolicyGradient:
+    """A controller over any space, updated with Adam whenever `batch` trials were told.
+
+    The advantage of a reward R is R - b, after b <- baseline b + (1 - baseline) R; the first reward
+    is the first b. With `clip` an update is PPO's, `epochs` steps of it; with None REINFORCE's.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        seed: int,
+        *,
+        units: int = 100,
+        init: float = 0.1,
+        batch: int = 20,
+        lr: float = 3.5e-4,
+        clip: float | None = 0.2,
+        epochs: int = 10,
+        entropy: float = 1e-5,
+        baseline: float = 0.95,
+    ) -> None:
+        if units < 1 or batch < 1 or epochs < 1:
+            raise ValueError(f"units={units}, batch={batch}, epochs={epochs}: at least 1 of each")
+        if clip is None and epochs != 1:
+            raise ValueError(f"epochs={epochs} without clip: REINFORCE takes one step, epochs=1")
+        if clip is not None and not 0 < clip < 1:
+            raise ValueError(f"clip={clip} must be between 0 and 1, or None for REINFORCE")
+        if not 0 <= baseline < 1:
+            raise ValueError(f"baseline={baseline}: the weight of the past is 0 or more, below 1")
+        self.space = space
+        self.seed = seed
+        self.batch = batch
+        self.clip = clip
+        self.epochs = epochs
+        self.entropy = entropy
+        self.decay = baseline
+        self.controller = Controller(space.heads, units, init, seed)
+        self.optimizer = torch.optim.Adam(self.controller.parameters(), lr)
+        self.baseline: float | None = None
+        self._asked = 0
+        # What was drawn and not told, with the log-probabilities of its decisions, oldest first.
+        self._pending: list[tuple[tuple[int, ...], list[float]]] = []
+        self._told: list[tuple[tuple[int, ...], list[float], float]] = []  # with the advantage
+
+    @torch.no_grad()
+    def ask(self, n: int) -> list[Proposal]:
+        space, states = self.space, self.space.start(n)
+        tokens, hidden = torch.zeros(n, dtype=torch.long), None
+        actions, log_probs = [], []
+        lengths = np.zeros(n, np.int64)
+        for step in range(space.max_steps):
+            done = space.done(states)
+            if done.all():
+                break
+            lengths += ~done
+            head, legal = self._view(states)
+            scores, hidden = self.controller(tokens[:, None], head[:, None], legal[:, None], hidden)
+            scores = scores[:, 0].double()
+            reached = scores.exp().cumsum(-1)
+            uniform = _core.uniform(self.seed, _DRAW, (step << 40) + self._asked, n)
+            wanted = torch.from_numpy(uniform)[:, None] * reached[:, -1:]
+            # Strictly above: what has no probability, as what is not legal, is never first.
+            action = (reached > wanted).int().argmax(1)
+            actions.append(action)
+            log_probs.append(scores.gather(1, action[:, None])[:, 0])
+            states = space.step(states, action.int().numpy())
+            tokens = self.controller.first[head] + action
+        self._asked += n
+        proposals = []
+        for i, architecture in enumerate(space.decode(states)):
+            written = tuple(int(action[i]) for action in actions[: lengths[i]])
+            terms = [float(term[i]) for term in log_probs[: lengths[i]]]
+            self._pending.append((written, terms))
+            proposals.append(Proposal(architecture, written, sum(terms)))
+        return proposals
+
+    def _view(self, states: States) -> tuple[Tensor, Tensor]:
+        """Heads [n] and legal actions [n, A]: of a finished state only action 0, so no choice."""
+        legal = self.space.legal(states)
+        legal[self.space.done(states), 0] = True
+        return torch.from_numpy(self.space.head(states)).long(), torch.from_numpy(legal)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """ValueError for a trial whose decisions this agent did not draw."""
+        for trial in trials:
+            actions, reward = trial.proposal.actions, trial.reward
+            drawn = next((i for i, (a, _) in enumerate(self._pending) if a == actions), None)
+            if drawn is None:
+                raise ValueError(f"trial {trial.number}: {actions} were not drawn, or told before")
+            past = reward if self.baseline is None else self.baseline
+            self.baseline = self.decay * past + (1 - self.decay) * reward
+            self._told.append((*self._pending.pop(drawn), reward - self.baseline))
+            if len(self._told) == self.batch:
+                self._update()
+                self._told.clear()
+
+    def _update(self) -> None:
+        episodes = [actions for actions, _, _ in self._told]
+        decisions = self.decisions(episodes)
+        old = torch.zeros(decisions.action.shape)
+        for row, (_, terms, _) in zip(old, self._told, strict=True):
+            row[: len(terms)] = torch.tensor(terms)
+        advantage = torch.tensor([advantage for _, _, advantage in self._told])
+        for _ in range(self.epochs):
+            loss = self.loss(decisions, old, advantage)
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation for it
+            self.optimizer.step()
+
+    def decisions(self, episodes: Sequence[tuple[int, ...]]) -> Decisions:
+        """What the controller sees on the way of each of the episodes."""
+        actions = padded(episodes)
+        heads, legal = [], []
+        for states in walk(self.space, actions):
+            head, allowed = self._view(states)
+            heads.append(head)
+            legal.append(allowed)
+        head, action = torch.stack(heads, 1), torch.from_numpy(actions).long().clamp(min=0)
+        after = self.controller.first[head] + action
+        tokens = nn.functional.pad(after[:, :-1], (1, 0))  # the start, then what was decided
+        return Decisions(tokens, head, torch.stack(legal, 1), action)
+
+    def loss(self, decisions: Decisions, old: Tensor, advantage: Tensor) -> Tensor:
+        """Minus the mean over episodes of their decisions' surrogates and entropies."""
+        tokens, head, legal, action = decisions
+        log_probs, _ = self.controller(tokens, head, legal)
+        new = log_probs.gather(-1, action[..., None])[..., 0]
+        gain = surrogate(new, old, advantage, self.clip)
+        return -(gain + self.entropy * entropy(log_probs, legal)).sum(1).mean()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "asked": self._asked,
+            "baseline": self.baseline,
+            "pending": list(self._pending),
+            "told": list(self._told),
+            "controller": self.controller.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises RuntimeError if the controller belongs to another space."""
+        self.controller.load_state_dict(state["controller"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._asked = state["asked"]
+        self.baseline = state["baseline"]
+        self._pending = list(state["pending"])
+        self._told = list(state["told"])
