@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import agent_kit
 from agent_kit import q_learning
+from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
 from nascore.agents.q_learning import epsilon_at
 from nascore.agents.random import Random
 from nascore.spaces import ChoicesSpace
@@ -17,7 +20,17 @@ def random(seed: int) -> Agent:
     return Random(agent_kit.SPACE, seed)
 
 
-@pytest.mark.parametrize("make", [random, q_learning])
+def alphax(seed: int) -> Agent:
+    """Our settings, with a small network."""
+    return AlphaX(agent_kit.SPACE, seed, replace(ALPHAX, hidden=(8,), epochs=3, completions=20))
+
+
+def alphax_paper(seed: int) -> Agent:
+    """The published settings, with a small network that learns early."""
+    return AlphaX(agent_kit.SPACE, seed, AlphaXConfig(hidden=(8,), retrain_every=10))
+
+
+@pytest.mark.parametrize("make", [random, q_learning, alphax, alphax_paper])
 def test_contract(make) -> None:
     agent_kit.check(make)
 

@@ -106,7 +106,7 @@ State state(const Tree& tree) {
 void load(Tree& tree, const Given<std::int32_t>& prefix, const Given<std::uint64_t>& counters,
           const Given<std::uint16_t>& action, const Given<std::uint16_t>& children,
           const Given<std::uint32_t>& first, const Given<std::uint32_t>& visits,
-          const Given<double>& sum, const Given<float>& prior) {
+          const Given<double>& total, const Given<float>& prior) {
   const auto before = checked(prefix, "prefix", {"p"});
   const auto counter = checked(counters, "counters", {2});
   const auto actions = checked(action, "action", {"n"});
@@ -114,7 +114,7 @@ void load(Tree& tree, const Given<std::int32_t>& prefix, const Given<std::uint64
   const auto counts = checked(children, "children", {n});
   const auto firsts = checked(first, "first", {n});
   const auto visit = checked(visits, "visits", {n});
-  const auto sums = checked(sum, "sum", {n});
+  const auto sums = checked(total, "total", {n});
   const auto priors = checked(prior, "prior", {n});
   std::vector<Tree::Node> nodes(n);
   for (py::ssize_t i = 0; i < n; ++i) {
@@ -188,7 +188,7 @@ void bind_tree(py::module_& m) {
            "All of it: prefix, counters of simulations and completions, and of each node action,\n"
            "children, first child, visits, sum of values, prior. ValueError while one waits.")
       .def("load", &load, py::arg("prefix"), py::arg("counters"), py::arg("action"),
-           py::arg("children"), py::arg("first"), py::arg("visits"), py::arg("sum"),
+           py::arg("children"), py::arg("first"), py::arg("visits"), py::arg("total"),
            py::arg("prior"),
            "Replaces all of it by what `state` gave.\n\n"
            "ValueError, and nothing replaced, where it is no tree of this space.");

@@ -214,8 +214,8 @@ void Tree::set_priors(Index node, const float* priors) {
   }
   const Node& parent = nodes_[node];
   for (Index i = parent.first; i < parent.first + parent.children; ++i) {
-    const float prior = priors[nodes_[i].action];
-    require(prior >= 0 && std::isfinite(prior), "a prior must be finite and not negative");
+    const float p = priors[nodes_[i].action];
+    require(p >= 0 && std::isfinite(p), "a prior must be finite and not negative");
   }
   for (Index i = parent.first; i < parent.first + parent.children; ++i) {
     nodes_[i].prior = priors[nodes_[i].action];
@@ -243,11 +243,10 @@ void Tree::reroot(int action) {
       kept.back().parent = static_cast<Index>(i);
     }
   }
-  kept[0].parent = 0;
-  kept[0].action = 0;
-  nodes_ = std::move(kept);
-  prefix_ = std::move(prefix);
-  start_ = std::move(start);
+  kept[0].parent = kept[0].action = 0;
+  nodes_.swap(kept);
+  prefix_.swap(prefix);
+  start_.swap(start);
 }
 
 void Tree::load(std::vector<std::int32_t> prefix, std::vector<Node> nodes, std::uint64_t begun,
@@ -260,7 +259,6 @@ void Tree::load(std::vector<std::int32_t> prefix, std::vector<Node> nodes, std::
   bool* legal = mask_.get();
   std::vector<bool> reached(nodes.size());
   reached[0] = true;
-  nodes[0].parent = 0;
   tree.nodes_ = std::move(nodes);
   // A child lies after its parent, so one pass finds every parent before it replays through it.
   for (std::size_t i = 0; i < tree.nodes_.size(); ++i) {
