@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import agent_kit
 from agent_kit import evolution, policy_gradient, q_learning, ranked
+from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
 from nascore.agents.q_learning import epsilon_at
 from nascore.agents.random import Random
 from nascore.agents.ranked import Ranked
@@ -27,8 +30,29 @@ def q_by_depth(seed: int) -> Agent:
     return q_learning(seed, by_depth=True)
 
 
+def alphax(seed: int) -> Agent:
+    """Our settings, with a small network."""
+    return AlphaX(agent_kit.SPACE, seed, replace(ALPHAX, hidden=(8,), epochs=3, completions=20))
+
+
+def alphax_paper(seed: int) -> Agent:
+    """The published settings, with a small network that learns early."""
+    return AlphaX(agent_kit.SPACE, seed, AlphaXConfig(hidden=(8,), retrain_every=10))
+
+
 @pytest.mark.parametrize(
-    "make", [random, evolution, q_learning, q_by_depth, unique, policy_gradient, ranked]
+    "make",
+    [
+        random,
+        evolution,
+        q_learning,
+        q_by_depth,
+        unique,
+        policy_gradient,
+        ranked,
+        alphax,
+        alphax_paper,
+    ],
 )
 def test_contract(make) -> None:
     agent_kit.check(make)

@@ -7,6 +7,7 @@ void bind_graph(pybind11::module_& m);
 void bind_net(pybind11::module_& m);
 void bind_spaces(pybind11::module_& m);
 void bind_qtable(pybind11::module_& m);
+void bind_tree(pybind11::module_& m);
 }  // namespace nascore::bindings
 
 PYBIND11_MODULE(_core, m) {
@@ -16,4 +17,5 @@ PYBIND11_MODULE(_core, m) {
   nascore::bindings::bind_net(m);
   nascore::bindings::bind_spaces(m);
   nascore::bindings::bind_qtable(m);
+  nascore::bindings::bind_tree(m);
 }

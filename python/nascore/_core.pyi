@@ -5,6 +5,7 @@ The compiled core of nascore: arrays in, arrays out.
 from __future__ import annotations
 
 import collections.abc
+import typing
 
 import numpy
 import numpy.typing
@@ -20,6 +21,7 @@ __all__: list[str] = [
     "QTable",
     "Skeleton",
     "Space",
+    "Tree",
     "expand",
     "expand_layers",
     "graph_hash",
@@ -285,6 +287,128 @@ class QTable:
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
         float64 `[n, A]`.
+        """
+
+class Tree:
+    """
+    Monte Carlo tree search over a space; nodes are numbers, the root 0.
+    """
+
+    NODE_BYTES: typing.ClassVar[int] = 32
+    def __init__(
+        self,
+        space: Space,
+        rule: str = "ucb1",
+        c: float = 2.0,
+        seed: int = 0,
+        prefix: collections.abc.Sequence[int] = [],
+        open_after: int = 1,
+        max_nodes: int = 4294967295,
+    ) -> None:
+        """
+        The tree below the state that the actions `prefix` lead to.
+
+        A simulation walks to the child of the best score until a node of fewer than
+        `open_after` visits. With mean Q and n visits of a child, N of its parent, 'ucb1' is
+        Q + 2c sqrt(2 ln N / n), unvisited children first; 'puct' is
+        Q + c prior sqrt(N) / (1 + n), where Q is the parent's mean for an unvisited child.
+        """
+    def back_up(
+        self, nodes: numpy.typing.NDArray[numpy.uint32], values: numpy.typing.NDArray[numpy.float64]
+    ) -> None:
+        """
+        Gives waiting simulations their values float64 `[n]`.
+        """
+    def children(
+        self, node: int
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.int32],
+        numpy.typing.NDArray[numpy.uint32],
+        numpy.typing.NDArray[numpy.float64],
+    ]:
+        """
+        Actions int32, visits uint32 and mean values float64 of a node's children, `[m]`.
+        """
+    def complete(
+        self, nodes: numpy.typing.NDArray[numpy.uint32], k: int
+    ) -> numpy.typing.NDArray[numpy.int16]:
+        """
+        `k` random completions of each node's state, int16 `[n, k, W]`.
+        """
+    def correct(
+        self, nodes: numpy.typing.NDArray[numpy.uint32], values: numpy.typing.NDArray[numpy.float64]
+    ) -> None:
+        """
+        Adds float64 `[n]` to the values of simulations that ended at the nodes.
+        """
+    def load(
+        self,
+        prefix: numpy.typing.NDArray[numpy.int32],
+        counters: numpy.typing.NDArray[numpy.uint64],
+        action: numpy.typing.NDArray[numpy.uint16],
+        children: numpy.typing.NDArray[numpy.uint16],
+        first: numpy.typing.NDArray[numpy.uint32],
+        visits: numpy.typing.NDArray[numpy.uint32],
+        total: numpy.typing.NDArray[numpy.float64],
+        prior: numpy.typing.NDArray[numpy.float32],
+    ) -> None:
+        """
+        Replaces all of it by what `state` gave.
+
+        ValueError, and nothing replaced, where it is no tree of this space.
+        """
+    def path(self, node: int) -> tuple[int, ...]:
+        """
+        The decisions that lead to a node, those of `prefix` included.
+        """
+    def reroot(self, action: int) -> None:
+        """
+        Keeps what is below the root's child by that action; nodes are numbered anew.
+        """
+    def select(self, n: int) -> numpy.typing.NDArray[numpy.uint32]:
+        """
+        The nodes at which `n` further simulations end, uint32 `[n]`; each waits for its
+        value and until then counts as a visit worth 0. ValueError where the tree is full.
+        """
+    def set_priors(self, node: int, priors: numpy.typing.NDArray[numpy.float32]) -> None:
+        """
+        The priors of a node's children, float32 `[A]`; uniform until set.
+        """
+    def simulate(self, n: int, weights: numpy.typing.NDArray[numpy.float64]) -> None:
+        """
+        `n` simulations, one after the other, each worth one random completion's features
+        times `weights`, float64 `[F]`.
+        """
+    def state(
+        self,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.int32],
+        numpy.typing.NDArray[numpy.uint64],
+        numpy.typing.NDArray[numpy.uint16],
+        numpy.typing.NDArray[numpy.uint16],
+        numpy.typing.NDArray[numpy.uint32],
+        numpy.typing.NDArray[numpy.uint32],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float32],
+    ]:
+        """
+        All of it: prefix, counters of simulations and completions, and of each node action,
+        children, first child, visits, sum of values, prior. ValueError while one waits.
+        """
+    def undo(
+        self, nodes: numpy.typing.NDArray[numpy.uint32], values: numpy.typing.NDArray[numpy.float64]
+    ) -> None:
+        """
+        Takes back simulations that ended at the nodes with these values, float64 `[n]`.
+        """
+    def visits(self, node: int) -> int:
+        """
+        Simulations that went through a node and have a value.
+        """
+    @property
+    def size(self) -> int:
+        """
+        Nodes.
         """
 
 def expand(

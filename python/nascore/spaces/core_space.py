@@ -19,6 +19,11 @@ class CoreSpace:
         self.heads: tuple[int, ...] = core.heads
         self.max_steps: int = core.max_steps
 
+    @property
+    def core(self) -> _core.Space:
+        """The compiled space, for what walks it without Python."""
+        return self._core
+
     def start(self, n: int) -> npt.NDArray[np.int16]:
         """`n` states with nothing decided, `[n, W]`."""
         return self._core.start(n)

@@ -1,0 +1,247 @@
+"""Monte Carlo tree search with a meta-DNN beside it (AlphaX)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from nascore import _core
+from nascore.spaces import Architecture
+from nascore.surrogates.predictor import Predictor, Target, states_after
+from nascore.trial import Proposal, Space, Trial
+
+_WALKS = 100  # walks that may end at what is known before it is proposed again
+
+Choice = Literal["chance", "upper"]
+Waiting = tuple[str, int, float, float | None]  # hash, end, its value so far, the predicted mean
+
+
+class TreeSpace(Space, Protocol):
+    """A space that the core can walk."""
+
+    @property
+    def core(self) -> _core.Space: ...
+
+
+@dataclass(frozen=True)
+class AlphaXConfig:
+    """The published settings; "choice" marks where the paper was not readable."""
+
+    rule: Literal["ucb1", "puct"] = "ucb1"
+    c: float = 2.0  # UCB1's bonus is 2c sqrt(2 ln N / n), for values in 0..1
+    open_after: int = 1  # visits of a node before its children are walked to
+    completions: int = 10  # that are scored, besides the first
+    choice: Choice = "chance"  # which completion is truly evaluated
+    kappa: float = 0.0  # of "upper": the weight of the standard deviation
+    target: Target = "reward"
+    reward_scale: float = 100.0  # rewards are percent
+    retrain_every: int = 100  # different architectures that succeeded
+    members: int = 1  # networks of the predictor; 0: nothing is predicted
+    hidden: tuple[int, ...] = (512, 2048, 2048, 512)
+    epochs: int = 20
+    batch: int = 128
+    lr: float = 2e-4
+    weight_decay: float = 0.0  # choice
+    fresh: bool = False  # learning goes on from the weights that there are
+
+    def __post_init__(self) -> None:
+        for name in ("completions", "retrain_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.members < 0:
+            raise ValueError(f"members={self.members} must be 0 or more")
+        if self.choice not in ("chance", "upper"):
+            raise ValueError(f"choice={self.choice!r} must be 'chance' or 'upper'")
+        if self.target not in ("rank", "reward"):
+            raise ValueError(f"target={self.target!r} must be 'rank' or 'reward'")
+        if not self.reward_scale > 0:
+            raise ValueError(f"reward_scale={self.reward_scale} must be above 0")
+
+
+# Ours, for some hundred evaluations; chosen by the validation column of NAS-Bench-201.
+ALPHAX = AlphaXConfig(
+    rule="puct",
+    c=0.5,
+    open_after=10,
+    completions=255,
+    choice="upper",
+    kappa=1.0,
+    target="rank",
+    retrain_every=5,
+    members=5,
+    hidden=(64,),
+    epochs=40,
+    lr=1e-2,
+    weight_decay=1e-4,
+    fresh=True,
+)
+
+
+class AlphaX:
+    """Every proposal is one simulation: a walk down the tree and a completion of where it ends.
+
+    Once the predictor has learned, `1 + completions` random completions are scored; what is truly
+    evaluated is the first (choice "chance", as published) or the one of the greatest mean plus
+    `kappa` standard deviations ("upper"). With A its reward, the simulation is worth
+    (A + mean of the other predictions) / 2; A alone where nothing was predicted. Until A comes it
+    is worth the predictions, so that more may be asked for; a failed trial is taken back.
+
+    What was asked for is not asked for again: a walk that ends there backs up what is known, as
+    long as one in 100 finds something new. The predictor learns whenever the number of different
+    architectures that succeeded is a multiple of `retrain_every`.
+
+    With target "reward" values are rewards over `reward_scale`; with "rank" the share of the
+    rewards known at the time that are lower.
+    """
+
+    def __init__(self, space: TreeSpace, seed: int, config: AlphaXConfig) -> None:
+        self.space = space
+        self.config = config
+        self.predictor: Predictor | None = None
+        if config.members:
+            self.predictor = Predictor(
+                space,
+                seed,
+                hidden=config.hidden,
+                members=config.members,
+                epochs=config.epochs,
+                batch=config.batch,
+                lr=config.lr,
+                weight_decay=config.weight_decay,
+                target=config.target,
+                fresh=config.fresh,
+            )
+        self.tree = _core.Tree(
+            space.core, config.rule, config.c, seed, open_after=config.open_after
+        )
+        self._reward: dict[str, float | None] = {}  # by hash; None while it is awaited
+        self._waiting: list[Waiting] = []
+        self._memory: list[tuple[tuple[int, ...], float]] = []  # actions, reward of what succeeded
+        self._sorted: list[float] = []  # the rewards in `_memory`
+
+    def ask(self, n: int) -> list[Proposal]:
+        return [self._propose() for _ in range(n)]
+
+    def _propose(self) -> Proposal:
+        for walk in range(_WALKS):
+            end = self.tree.select(1)
+            fitted = self.predictor is not None and self.predictor.fitted
+            states = self.tree.complete(end, 1 + self.config.completions if fitted else 1)[0]
+            found = self.space.decode(states)
+            predicted, order = self._judge(states, found)
+            best = next((i for i in order if found[i].hash not in self._reward), None)
+            if best is None and walk + 1 < _WALKS:
+                reward = self._reward[found[order[0]].hash]
+                known = self._guess(predicted) if reward is None else self._q(reward, predicted)
+                self._back_up(end, known)
+                continue
+            architecture = found[order[0] if best is None else best]
+            value = self._guess(predicted)
+            self._back_up(end, value)
+            self._reward.setdefault(architecture.hash, None)
+            self._waiting.append((architecture.hash, int(end[0]), value, predicted))
+            return Proposal(architecture, self.space.actions(architecture))
+        raise AssertionError("the last walk proposes what it found")
+
+    def _judge(
+        self, states: npt.NDArray[np.int16], found: Sequence[Architecture]
+    ) -> tuple[float | None, Sequence[int]]:
+        """The mean value of all completions but the first, and the order to choose one in."""
+        if self.predictor is None or len(found) == 1:
+            return None, [0]
+        mean, std = self.predictor.predict_states(states)
+        order = [0]
+        if self.config.choice == "upper":
+            order = np.argsort(-(mean + self.config.kappa * std), kind="stable").tolist()
+        values = mean if self.config.target == "reward" else _normal_cdf(mean)
+        for i, architecture in enumerate(found):
+            if (reward := self._reward.get(architecture.hash)) is not None:
+                values[i] = self._value(reward)
+        return float(values[1:].mean()), order
+
+    def _back_up(self, end: npt.NDArray[np.uint32], value: float) -> None:
+        self.tree.back_up(end, np.array([value]))
+
+    def _value(self, reward: float) -> float:
+        if self.config.target == "reward":
+            return reward / self.config.reward_scale
+        below = bisect_left(self._sorted, reward) + bisect_right(self._sorted, reward)
+        return below / 2 / max(1, len(self._sorted))
+
+    def _q(self, reward: float, predicted: float | None) -> float:
+        value = self._value(reward)
+        return value if predicted is None else (value + predicted) / 2
+
+    def _guess(self, predicted: float | None) -> float:
+        """What a simulation is worth before its reward is known: what all are in the mean."""
+        if predicted is not None:
+            return predicted
+        if self.config.target == "rank":
+            return 0.5
+        return sum(self._sorted) / max(1, len(self._sorted)) / self.config.reward_scale
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            name, reward = trial.architecture.hash, trial.reward
+            new = self._reward.get(name) is None
+            self._reward[name] = reward
+            if new and trial.evaluation.ok:
+                self._memory.append((trial.proposal.actions, reward))
+                insort(self._sorted, reward)
+            at = next((i for i, waiting in enumerate(self._waiting) if waiting[0] == name), None)
+            if at is not None:
+                self._settle(self._waiting.pop(at), trial)
+            if new and trial.evaluation.ok and len(self._memory) % self.config.retrain_every == 0:
+                self._learn()
+
+    def _settle(self, waiting: Waiting, trial: Trial) -> None:
+        """Replaces what a simulation was worth so far, or takes it back."""
+        _, end, value, predicted = waiting
+        if trial.evaluation.ok:
+            change = self._q(trial.reward, predicted) - value
+            self.tree.correct(np.array([end], np.uint32), np.array([change]))
+        else:
+            self.tree.undo(np.array([end], np.uint32), np.array([value]))
+
+    def _learn(self) -> None:
+        if self.predictor is not None:
+            states = states_after(self.space, [actions for actions, _ in self._memory])
+            rewards = np.array([reward for _, reward in self._memory]) / self.config.reward_scale
+            self.predictor.fit_states(states, rewards)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "reward": dict(self._reward),
+            "waiting": list(self._waiting),
+            "memory": list(self._memory),
+            "tree": [torch.from_numpy(a.astype(_wide(a))) for a in self.tree.state()],
+            "predictor": None if self.predictor is None else self.predictor.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises ValueError if the tree or the predictor belongs to another space."""
+        own: Sequence[npt.NDArray[Any]] = self.tree.state()
+        kinds = [a.dtype for a in own]
+        columns = zip(state["tree"], kinds, strict=True)
+        self.tree.load(*(column.numpy().astype(kind) for column, kind in columns))
+        if self.predictor is not None:
+            self.predictor.load_state_dict(state["predictor"])
+        self._reward = dict(state["reward"])
+        self._waiting = [tuple(waiting) for waiting in state["waiting"]]
+        self._memory = [(tuple(actions), reward) for actions, reward in state["memory"]]
+        self._sorted = sorted(reward for _, reward in self._memory)
+
+
+def _wide(array: npt.NDArray[Any]) -> Any:
+    """A type that every version of a file can keep: torch has few unsigned operations."""
+    return np.int64 if array.dtype.kind in "iu" else array.dtype
+
+
+def _normal_cdf(z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(torch.special.ndtr(torch.from_numpy(z)), np.float64)

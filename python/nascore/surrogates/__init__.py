@@ -1,0 +1,1 @@
+"""Models that guess what an evaluation would say."""
