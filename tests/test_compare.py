@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import re
 import sys
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from cli_kit import nascore
 from nascore import compare as module
 from nascore.compare import AGENTS, Protocol, compare, search
 from nascore.evaluators.scores import read_blocks, read_scores
 from nascore.results.comparison import Comparison, Curve, differences, interval
+from nascore.results.comparison import table as results_table
 from nascore.spaces import ChoicesSpace
 from nascore.tables import BLOCKS, MAX_LAYERS
 from nascore.trial import Proposal
@@ -167,6 +170,16 @@ def test_what_is_written(table, tmp_path) -> None:
         assert float(row["test_mean"]) == pytest.approx(100 - float(row["val_mean"]))
     assert max(float(row["spent"]) for row in curves) <= 9
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_narrow_terminal_cuts_nothing() -> None:
+    curve = Curve(np.array([1.0]), np.array([[93.7512345]]))
+    console = Console(width=60, file=io.StringIO())
+    console.print(results_table(Comparison(("accuracy" * 4,), {"random": [curve] * 2}, "trials")))
+    printed = console.file.getvalue()
+    assert "\u2026" not in printed  # an ellipsis
+    assert sum(line.count("y") for line in printed.splitlines()[1:]) == 4  # of the name
+    assert "93.7512" in printed
 
 
 def test_the_table_that_ships(tmp_path) -> None:

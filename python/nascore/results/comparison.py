@@ -52,9 +52,9 @@ def table(comparison: Comparison) -> Table:
     """Mean, standard deviation and 95 % interval of every column at the reward's best."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("agent", "column"):
-        shown.add_column(name, no_wrap=True)
+        shown.add_column(name, overflow="fold")
     for name in ("mean", "std", "95 % interval", "evaluations"):
-        shown.add_column(name, justify="right", no_wrap=True)
+        shown.add_column(name, justify="right", overflow="fold")
     for agent, curves in comparison.curves.items():
         found = comparison.found(agent)
         mean, std, half = found.mean(0), _std(found), interval(found)
