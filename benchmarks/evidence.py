@@ -18,9 +18,9 @@ import numpy.typing as npt
 from scipy import stats
 
 from nascore import methods, tables
-from nascore.agents.q_learning import QLearning
 from nascore.agents.random import Random
 from nascore.evaluators.table import TableEvaluator, read_table
+from nascore.methods import blockqnn
 from nascore.search import AskTell, EarlyStop, Search
 from nascore.search.rewards import early_stop
 from nascore.spaces import BlockSpace
@@ -37,25 +37,13 @@ def searches(seeds: int, trials: int) -> dict[str, dict[str, Floats]]:
     """Per agent and figure, one number per seed."""
     table = read_table(TABLE)
     config = replace(methods.config("blockqnn", "small"), trials=trials)
+    unshaped = replace(config, shaping=False)
     reward = EarlyStop(config.mu, config.rho, config.floor)
     evaluator = TableEvaluator(table, "short")
 
-    def q_learning(seed: int, shaping: bool) -> Agent:
-        return QLearning(
-            SPACE,
-            seed,
-            trials=trials,
-            schedule=config.epsilon,
-            alpha=config.alpha,
-            gamma=config.gamma,
-            initial_q=config.initial_q,
-            replay=config.replay,
-            shaping=shaping,
-        )
-
     agents: Mapping[str, Callable[[int], Agent]] = {
-        "BlockQNN": lambda seed: q_learning(seed, shaping=True),
-        "BlockQNN without shaping": lambda seed: q_learning(seed, shaping=False),
+        "BlockQNN": lambda seed: blockqnn.agent(config, SPACE, seed),
+        "BlockQNN without shaping": lambda seed: blockqnn.agent(unshaped, SPACE, seed),
         "random": lambda seed: Random(SPACE, seed),
     }
     found: dict[str, dict[str, Floats]] = {}

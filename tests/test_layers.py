@@ -23,6 +23,7 @@ LEVELS = {
     "ops": 3,
     "tasks": 3,
     "trial": 4,
+    "sampling": 5,
     "networks": 5,
     "search": 5,
     "surrogates": 6,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nascore import _core
-from nascore.agents.sampling import Actions, States, draw, padded, sample, walk
+from nascore.sampling import Actions, States, draw, padded, sample, walk
 from nascore.trial import Proposal, Space, Trial
 
 _DRAW, _CONTEST, _PLACE, _CHANGE = 16, 17, 18, 19  # random streams

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 
 from nascore import _core
+from nascore.sampling import states_after
 from nascore.spaces import Architecture
-from nascore.surrogates.predictor import Predictor, Target, states_after
+from nascore.surrogates.predictor import Predictor, Target
 from nascore.trial import Proposal, Space, Trial
 
 _WALKS = 100  # walks that may end at what is known before it is proposed again

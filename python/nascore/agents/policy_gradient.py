@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nascore import _core
-from nascore.agents.sampling import States, padded, walk
+from nascore.sampling import States, padded, walk
 from nascore.trial import Proposal, Space, Trial
 
 _INIT, _DRAW = 16, 17  # random streams

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from nascore import _core
-from nascore.agents.sampling import Actions, States, padded, sample, walk
+from nascore.sampling import Actions, States, padded, sample, walk
 from nascore.trial import Proposal, Space, Trial
 
 Episode = tuple[tuple[int, ...], float]  # the actions that wrote an architecture, its reward

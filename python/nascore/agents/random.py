@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nascore import _core
-from nascore.agents.sampling import Actions, States, draw, sample
+from nascore.sampling import Actions, States, draw, sample
 from nascore.trial import Proposal, Space, Trial
 
 _STREAM = 16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
 from nascore.methods import _block
@@ -29,8 +29,7 @@ def paper() -> Config:
 
 def small() -> Config:
     """A search for two CPU cores and small images, in minutes, with our settings of the tree."""
-    config = Config(**{**vars(_block.SMALL), "mu": 0.0, "rho": 0.0})
-    return replace(config, agent=ALPHAX)
+    return Config(**{**vars(_block.SMALL), "mu": 0.0, "rho": 0.0}, agent=ALPHAX)
 
 
 def build(task: Task, config: Config, seed: int) -> Search:

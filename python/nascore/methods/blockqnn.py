@@ -8,6 +8,7 @@ from nascore.agents.q_learning import QLearning, Schedule
 from nascore.methods import _block
 from nascore.search import Search
 from nascore.tasks import Task
+from nascore.trial import Space
 
 # 178 iterations: 95 of pure exploration, then ever fewer random decisions.
 EPSILON: Schedule = (
@@ -47,10 +48,10 @@ def small() -> Config:
     return Config(**vars(_block.SMALL), alpha=0.3, replay=16)
 
 
-def build(task: Task, config: Config, seed: int) -> Search:
-    """The search of this method over `task`."""
-    agent = QLearning(
-        _block.space(config),
+def agent(config: Config, space: Space, seed: int) -> QLearning:
+    """The learner that `config` describes, in any space."""
+    return QLearning(
+        space,
         seed,
         trials=config.trials,
         schedule=config.epsilon,
@@ -60,4 +61,9 @@ def build(task: Task, config: Config, seed: int) -> Search:
         replay=config.replay,
         shaping=config.shaping,
     )
-    return _block.search("blockqnn", task, config, seed, agent)
+
+
+def build(task: Task, config: Config, seed: int) -> Search:
+    """The search of this method over `task`."""
+    learner = agent(config, _block.space(config), seed)
+    return _block.search("blockqnn", task, config, seed, learner)

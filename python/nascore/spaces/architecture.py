@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,24 +14,16 @@ import numpy.typing as npt
 from nascore import _core
 from nascore.names import unknown
 from nascore.spaces.layer_code import layer_text
+from nascore.spaces.rows import integer_rows
 
 Code = tuple[Any, ...]
 
 
 def block_rows(code: npt.ArrayLike) -> npt.NDArray[np.int16]:
     """The rows `[L, 5]` of a block's code; ValueError where they are no rows of five integers."""
-    try:
-        given = np.asarray(code)
-    except ValueError:  # ragged
-        given = np.empty(1)
-    if given.shape == (0,):
+    if isinstance(code, Sized) and len(code) == 0:
         return np.empty((0, 5), np.int16)
-    if given.ndim != 2 or given.shape[1] != 5 or given.dtype.kind not in "iu":
-        raise ValueError(f"a block's code is rows of five integers, got {code!r}")
-    rows = given.astype(np.int16)
-    if (rows != given).any():
-        raise ValueError(f"a block's code is of 16-bit integers, got {code!r}")
-    return rows
+    return integer_rows(code, 5, "a block's code")
 
 
 def _block_graph(code: Code) -> _core.Graph:

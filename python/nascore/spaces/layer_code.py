@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from nascore.spaces.rows import integer_rows
+
 _FORMS = {1: "C({},{})", 2: "P({},{})", 3: "FC({})", 4: "GAP", 5: "SM"}
 _KINDS = {form.partition("(")[0]: kind for kind, form in _FORMS.items()}
 _LAYER = re.compile(r"([A-Z]+)(?:\((\d+)(?:,(\d+))?\))?")
@@ -21,18 +23,7 @@ def layer_text(code: Sequence[Sequence[int]]) -> str:
 
 def layer_rows(code: str | npt.ArrayLike) -> npt.NDArray[np.int16]:
     """The rows `[L, 3]` of a text or of rows; ValueError where it is neither."""
-    if isinstance(code, str):
-        return _parsed(code)
-    try:
-        given = np.asarray(code)
-    except ValueError:  # ragged
-        given = np.empty(1)
-    if given.ndim != 2 or given.shape[1] != 3 or given.dtype.kind not in "iu":
-        raise ValueError(f"a code of layers is rows of three integers, got {code!r}")
-    rows = given.astype(np.int16)
-    if (rows != given).any():
-        raise ValueError(f"a code of layers is of 16-bit integers, got {code!r}")
-    return rows
+    return _parsed(code) if isinstance(code, str) else integer_rows(code, 3, "a code of layers")
 
 
 def _parsed(text: str) -> npt.NDArray[np.int16]:

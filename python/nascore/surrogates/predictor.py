@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from nascore import _core
+from nascore.sampling import states_after
 from nascore.spaces import Architecture
 from nascore.trial import Space, Trial
 
@@ -149,17 +150,6 @@ class Predictor:
             raise ValueError(f"a predictor of other layers: its weights have the shapes {layers}")
         self._fits = state["fits"]
         self._weights = [w.clone() for w in state["weights"]]
-
-
-def states_after(space: Space, episodes: Sequence[tuple[int, ...]]) -> npt.NDArray[np.int16]:
-    """The states `[n, W]` that the decisions of `n` episodes lead to."""
-    actions = np.full((len(episodes), max(map(len, episodes), default=0)), -1, np.int32)
-    for row, episode in zip(actions, episodes, strict=True):
-        row[: len(episode)] = episode
-    states = space.start(len(episodes))
-    for action in actions.T:  # a finished state stays as it is, whatever the action
-        states = space.step(states, np.ascontiguousarray(action))
-    return states
 
 
 def normal_scores(rewards: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

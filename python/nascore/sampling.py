@@ -37,7 +37,7 @@ def draw(legal: npt.NDArray[np.bool_], uniforms: npt.NDArray[np.float64]) -> Act
 
 def padded(episodes: Sequence[tuple[int, ...]]) -> Actions:
     """The actions of `n` episodes, `[n, T]`, -1 after the last of each."""
-    actions = np.full((len(episodes), max(map(len, episodes))), -1, np.int32)
+    actions = np.full((len(episodes), max(map(len, episodes), default=0)), -1, np.int32)
     for row, episode in zip(actions, episodes, strict=True):
         row[: len(episode)] = episode
     return actions
@@ -49,3 +49,11 @@ def walk(space: Space, actions: Actions) -> Iterator[States]:
     for action in actions.T:
         yield states
         states = space.step(states, np.ascontiguousarray(action))
+
+
+def states_after(space: Space, episodes: Sequence[tuple[int, ...]]) -> States:
+    """The states `[n, W]` that the actions of `n` episodes lead to."""
+    states = space.start(len(episodes))
+    for action in padded(episodes).T:  # a finished state stays as it is, whatever the action
+        states = space.step(states, np.ascontiguousarray(action))
+    return states
