@@ -29,7 +29,7 @@ class Stack {
       if (stack_.auxiliary && group == stack_.reductions - 1) auxiliary(classes);
     }
     classifier(append({Op::kRelu}, shape(last_), {last_}), classes);
-    return std::move(net_);
+    return read_rows();
   }
 
  private:
@@ -45,7 +45,33 @@ class Stack {
 
   void classifier(int from, int classes) {
     const int pooled = append({Op::kGlobalPool}, {shape(from).channels, 1, 1}, {from});
-    append({Op::kLinear}, {classes, 1, 1}, {pooled});
+    heads_.push_back(append({Op::kLinear}, {classes, 1, 1}, {pooled}));
+  }
+
+  // The network without what leads to no head: a cell need not read the one before it.
+  Net read_rows() const {
+    std::vector<std::int32_t> number(net_.rows.size(), -1);  // first 0 where read, then the new one
+    number[0] = 0;
+    for (const int head : heads_) number[head] = 0;
+    for (std::size_t i = net_.rows.size(); i-- > 0;) {
+      if (number[i] < 0) continue;
+      for (const std::int32_t input : inputs(i)) number[input] = 0;
+    }
+    Net out;
+    for (std::size_t i = 0; i < net_.rows.size(); ++i) {
+      if (number[i] < 0) continue;
+      NetRow row = net_.rows[i];
+      number[i] = static_cast<std::int32_t>(out.rows.size());
+      row.first_input = static_cast<std::int32_t>(out.inputs.size());
+      for (const std::int32_t input : inputs(i)) out.inputs.push_back(number[input]);
+      out.rows.push_back(row);
+    }
+    return out;
+  }
+
+  std::vector<std::int32_t> inputs(std::size_t row) const {
+    const auto first = net_.inputs.begin() + net_.rows[row].first_input;
+    return {first, first + net_.rows[row].inputs};
   }
 
   // As in the released code: 5x5 average pooling at stride 3, 128 channels, and 768 from the whole
@@ -157,6 +183,7 @@ class Stack {
   const Graph& reduction_;
   const CellStack& stack_;
   Net net_;
+  std::vector<int> heads_;       // rows of logits
   int last_ = 0, previous_ = 0;  // rows: what the last cell gave, and the one before it
   int cells_ = 0;                // begun
 };

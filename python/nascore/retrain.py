@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 
 from nascore.files import write_whole
-from nascore.networks import Epoch, Network, Recipe, accuracy, build_net, fit
+from nascore.networks import Epoch, Network, Recipe, accuracy, build_net, fit, require_parts
 from nascore.search import RunError, folder
 from nascore.spaces import SKELETONS, AnySkeleton, Architecture
 from nascore.tasks import Task
@@ -49,7 +49,8 @@ def retrain(
     """Trains on the train part, measures the test part once at the end, writes the folder `out`.
 
     A training that stopped goes on from its last epoch; a finished one is not repeated. Raises
-    ValueError where `out` holds another training, RunError where the training failed.
+    ValueError where `out` holds another training, or `recipe` trains what the network has not;
+    RunError where the training failed.
     """
     out = Path(out)
     net = skeleton.expand(architecture, task.shape, task.classes)
@@ -75,6 +76,7 @@ def retrain(
             return _retrained(kept, out, fresh=False)
         _write_card(out, card)
         network = build_net(net, seed, recipe.init)
+        require_parts(network, recipe)
         fitted = fit(
             network, task, recipe, seed, device, checkpoint=out / CHECKPOINT, on_epoch=on_epoch
         )

@@ -1,6 +1,6 @@
 """Networks as torch modules, and their training."""
 
-from nascore.networks.build import Network, build, build_net
+from nascore.networks.build import Network, build, build_net, require_parts
 from nascore.networks.recipe import Recipe
 from nascore.networks.scoring import Score, accuracy
 from nascore.networks.training import Epoch, Fit, fit
@@ -15,4 +15,5 @@ __all__ = [
     "build",
     "build_net",
     "fit",
+    "require_parts",
 ]

@@ -90,7 +90,7 @@ def _parsed(text: str) -> tuple[list[Block], list[int]]:
         raise ValueError(f"{text.strip()!r} is no cell: outputs stand in brackets at its end")
     words, outputs = match.groups()
     signs = list(_SIGNS.values())
-    blocks = []
+    blocks: list[Block] = []
     for word in words.split():
         if (block := _BLOCK.fullmatch(word)) is None:
             raise ValueError(f"{word!r} is no block: write it like sep5(0)+sep3(1)")

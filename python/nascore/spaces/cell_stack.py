@@ -28,7 +28,7 @@ class CellStack:
     auxiliary: bool = False
 
     simplest: ClassVar[Architecture] = Architecture.of(
-        "cell", ((((0, 1, 0, 0, 0),), (2,)), (((0, 1, 0, 0, 0),), (2,)))
+        "cell", ((((0, 1, 4, 0, 0),), (2,)), (((0, 1, 4, 0, 0),), (2,)))
     )
 
     def __post_init__(self) -> None:
@@ -76,4 +76,5 @@ class CellStack:
         """
         if architecture.space != "cell":
             raise ValueError(f"an architecture of space {architecture.space!r} is no pair of cells")
-        return _core.expand_cells(*architecture.graphs, self.core(), *shape, classes)
+        normal, reduction = architecture.graphs
+        return _core.expand_cells(normal, reduction, self.core(), *shape, classes)
