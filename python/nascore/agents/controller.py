@@ -67,5 +67,5 @@ class Controller(nn.Module):
         return advanced
 
     def _log_probs(self, seen: Tensor, head: Tensor, legal: Tensor) -> Tensor:
-        scores = self.scores(seen).gather(-1, self.columns[head])
+        scores: Tensor = self.scores(seen).gather(-1, self.columns[head])
         return scores.masked_fill(~legal, -torch.inf).log_softmax(-1)
