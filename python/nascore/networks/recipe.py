@@ -33,6 +33,7 @@ class Recipe:
     auxiliary: float = 0.0  # weight of the loss of an auxiliary head
     drop_path_keep: float = 1.0  # of NASNet's paths, at the end; falls there linearly from 1
     drop_path_depth: bool = False  # fall less in earlier cells, as in the released code
+    validate_last: int = 1  # epochs at the end whose best validation accuracy a search takes
     threads: int = 1  # fixed, because other numbers round sums differently
 
     @classmethod
@@ -68,6 +69,7 @@ class Recipe:
             ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
             ("auxiliary", 0 <= self.auxiliary < math.inf, "0 or more"),
             ("drop_path_keep", 0 < self.drop_path_keep <= 1, "in (0, 1]"),
+            ("validate_last", self.validate_last >= 1, "at least 1"),
             ("threads", self.threads >= 1, "at least 1"),
         ):
             if not holds:
