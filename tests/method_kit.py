@@ -33,8 +33,9 @@ TINY = {
         "skeleton.stem_width=8",
     ),
     "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
+    "cell": ("blocks=1", "recipe.epochs=1", "skeleton.filters=2", "skeleton.stem_width=4"),
 }
-TOY = {"block": ("max_layers=4",), "layer": ("max_layers=4",)}
+TOY = {"block": ("max_layers=4",), "layer": ("max_layers=4",), "cell": ("blocks=2",)}
 SPACE = {"metaqnn": "layer"}  # of the methods that have but one, where it is not blocks
 GOLDEN = Path(__file__).parent / "golden"
 
