@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from nascore.evaluators.train import TrainEvaluator
 from nascore.networks.recipe import Recipe
 from nascore.search import Accuracy, AskTell, EarlyStop, Search
-from nascore.spaces import BlockSpace, Chain, LayerSpace, Skeleton
+from nascore.spaces import AnySkeleton, BlockSpace, Chain, LayerSpace, Skeleton
 from nascore.tasks import Task
 from nascore.trial import Agent, Limits, Reward, Space
 
@@ -158,7 +158,7 @@ class AnyProblem:
         return problem
 
     @property
-    def skeleton(self) -> Skeleton | Chain:
+    def skeleton(self) -> AnySkeleton:
         return self.problem.skeleton
 
     @property
