@@ -135,19 +135,18 @@ def learn(
     if not 0 < epsilon < 1:
         raise ValueError(f"epsilon={epsilon} must be in (0, 1): a share of the expert's counts")
     planner = Planner(space, seed, gamma)
-    random = planner.counts(epsilon=1.0)
+    chance = planner.counts(epsilon=1.0).mean(0)
     [goal] = counts_of([expert], gamma)
-    found = list(rounds(planner, goal, random.mean(0), epsilon, kind))
+    found = list(rounds(planner, goal, chance, epsilon, kind))
     if not found:
         raise ValueError(
             f"chance gives the expert's feature counts: {expert.text} teaches nothing in a space "
             f"of {space.max_layers} layers; choose another expert"
         )
-    # Where the expert's counts are among those of policies, t ends near 0 and the last w says
-    # nothing. What F is for is to tell near blocks from far ones: we keep the w that does it best.
-    distance = np.linalg.norm(random - goal, axis=1)
-    best = min(found, key=lambda weights: np.corrcoef(random @ weights.w, distance)[0, 1])
-    return MirrorStimuli(best.w, goal, random.mean(0), gamma)
+    # The rounds count by their margins: where the expert's counts lie among those of policies, t
+    # nears 0, and the last w says next to nothing.
+    mean = np.mean([t * w for w, t in found], axis=0)
+    return MirrorStimuli(mean / np.linalg.norm(mean), goal, chance, gamma)
 
 
 def rounds(
