@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -205,6 +206,7 @@ def show(
         data = {key: store.meta[key] for key in ("method", "task", "seed")}
         data["trials"] = [trial_json(trial) for trial in trials]
         data["best"] = next(map(trial_json, best_trials(trials, 1)), None)
+        data["figures"] = _figures(store, trials)
     typer.echo(json.dumps(data))
 
 
@@ -215,6 +217,19 @@ def _show(store: Store) -> None:
     out.print(summary(store.meta, trials))
     if any(trial.evaluation.ok for trial in trials):
         out.print(ranking(trials, 5))
+    for name, value in _figures(store, trials).items():
+        out.print(f"{name}: {value:g}")
+
+
+def _figures(store: Store, trials: Sequence[Trial]) -> dict[str, float]:
+    """What the run's method has to say of its own, as soon as there is a trial."""
+    from nascore import methods
+
+    method = store.meta["method"]
+    if not trials or method not in methods.names():
+        return {}
+    config = methods.config_from_json(method, store.meta["config"])
+    return methods.figures(method, config, trials)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -11,10 +12,20 @@ from nascore.methods._settings import from_json, with_settings
 from nascore.names import unknown
 from nascore.search import Search
 from nascore.tasks import Task
+from nascore.trial import Trial
 
 PRESETS = ("small", "paper")
 
-__all__ = ["PRESETS", "build", "config", "config_from_json", "describe", "names", "with_settings"]
+__all__ = [
+    "PRESETS",
+    "build",
+    "config",
+    "config_from_json",
+    "describe",
+    "figures",
+    "names",
+    "with_settings",
+]
 
 
 def names() -> list[str]:
@@ -53,6 +64,13 @@ def build(method: str, task: Task, config: Any, seed: int = 0) -> Search:
         )
     search: Search = module.build(task, config, seed)
     return search
+
+
+def figures(method: str, config: Any, trials: Sequence[Trial]) -> dict[str, float]:
+    """What a method has to say about a run of its own, by name; most have nothing."""
+    module = _module(method)
+    found: dict[str, float] = module.figures(config, trials) if hasattr(module, "figures") else {}
+    return found
 
 
 def _module(method: str) -> ModuleType:

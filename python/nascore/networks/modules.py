@@ -198,4 +198,6 @@ MODULES: dict[str, Callable[[Row, Sequence[Row]], nn.Module]] = {
     "drop_path": lambda row, inputs: DropPath(row),
     "avg_pool_valid": lambda row, inputs: nn.AvgPool2d(_sides(row), row.stride),
     "conv_valid": lambda row, inputs: ConvValid(row, inputs[0].channels),
+    "conv_bias": lambda row, inputs: _convolution(row, inputs[0].channels, bias=True),
+    "batch_norm": lambda row, inputs: nn.BatchNorm2d(row.channels),
 }
