@@ -8,6 +8,7 @@
 #include "nascore/layer_net.hpp"
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
+#include "nascore/signatures.hpp"
 
 namespace nascore::bindings {
 namespace {
@@ -45,6 +46,12 @@ py::typing::List<py::typing::Tuple<int, py::ellipsis>> inputs(const CostedNet& s
     for (int k = 0; k < row.inputs; ++k) indices[k] = self.net.inputs[row.first_input + k];
     out.append(indices);
   }
+  return out;
+}
+
+std::vector<std::string> names(const CostedNet& self) {
+  std::vector<std::string> out;
+  for (const Hash128 signature : signatures(self.net)) out.push_back(hex(signature));
   return out;
 }
 
@@ -116,6 +123,14 @@ void bind_net(py::module_& m) {
   py::class_<CostedNet>(m, "Net", "A whole network as rows in the order in which they run.")
       .def_property_readonly("rows", &rows, "int64 `[R, 8]`, columns NET_COLUMNS.")
       .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")
+      .def_property_readonly(
+          "seams", [](const CostedNet& self) { return self.net.seams; },
+          "Rows that end one repeated block and begin the next.")
+      .def_property_readonly(
+          "signatures", &names,
+          "Per row a name of its own, a hash of it and of what feeds it; networks that have a "
+          "part\n"
+          "in common call it by the same name. A block's inside is named by the block alone.")
       .def_property_readonly(
           "params", [](const CostedNet& self) { return self.cost.params; }, "Trainable parameters.")
       .def_property_readonly(

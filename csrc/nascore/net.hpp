@@ -34,6 +34,7 @@ struct NetRow {
 struct Net {
   std::vector<NetRow> rows;          // row 0 is the input image, the last row the logits
   std::vector<std::int32_t> inputs;  // indices of earlier rows
+  std::vector<std::int32_t> seams;   // rows that end one repeated block and begin the next
 };
 
 struct NetCost {

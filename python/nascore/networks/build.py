@@ -28,6 +28,8 @@ class Network(nn.Module):
             self.add_module(name, MODULES[op](rows[i], [rows[j] for j in inputs]))
             spent = tuple(j for j in sorted(set(inputs)) if last_reader[j] == i)
             plan.append((name, inputs, spent))
+        names = (name for name, _, _ in plan)
+        self.signatures = dict(zip(names, net.signatures[1:], strict=True))  # of each module's row
         self.plan = tuple(plan)  # (module, rows that it reads, rows that nobody reads afterwards)
 
     def forward(self, images: Tensor) -> Tensor:
