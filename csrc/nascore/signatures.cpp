@@ -16,49 +16,48 @@ void absorb(Name& name, std::uint64_t word) {
   name.second = mix(name.second + word) * 0xC2B2AE3D27D4EB4Fu;
 }
 
-Name start(std::uint64_t kind) {
-  Name name{mix(kind), mix(~kind)};
-  return name;
+Name start(std::uint64_t kind) { return {mix(kind), mix(~kind)}; }
+
+void absorb(Name& name, const Name& other) {
+  absorb(name, other.first);
+  absorb(name, other.second);
 }
 
 }  // namespace
 
 std::vector<Hash128> signatures(const Net& net) {
   const std::size_t rows = net.rows.size();
-  std::vector<Hash128> out(rows);
-  std::vector<Name> seen(rows);  // by who reads it
-  std::map<Name, std::uint64_t> twins;
-  std::vector<std::int64_t> place(rows, -1);
-  for (std::size_t k = 0; k < net.seams.size(); ++k) {
-    place[net.seams[k]] = static_cast<std::int64_t>(k);
-  }
+  std::vector<std::uint64_t> seam(rows, 0);  // counted from 1
+  for (std::size_t k = 0; k < net.seams.size(); ++k) seam[net.seams[k]] = k + 1;
 
-  std::vector<Name> inputs;
+  std::vector<Hash128> out(rows);
+  std::vector<Name> place(rows);  // as who reads a row sees it
+  std::map<Name, std::uint64_t> twins;
   for (std::size_t i = 0; i < rows; ++i) {
     const NetRow& row = net.rows[i];
-    inputs.clear();
-    for (int k = 0; k < row.inputs; ++k) inputs.push_back(seen[net.inputs[row.first_input + k]]);
-    if (row.op == Op::kAdd) std::sort(inputs.begin(), inputs.end());
+    const std::int32_t* const inputs = net.inputs.data() + row.first_input;
+    std::vector<std::pair<Name, std::int64_t>> read;  // places and channels
+    for (int k = 0; k < row.inputs; ++k) {
+      read.emplace_back(place[inputs[k]], net.rows[inputs[k]].out.channels);
+    }
+    if (row.op == Op::kAdd) std::sort(read.begin(), read.end());
 
     Name name = start(1);
-    for (const std::int64_t part :
-         {static_cast<std::int64_t>(row.op), std::int64_t{row.kernel}, std::int64_t{row.stride},
-          std::int64_t{row.dilation}, std::int64_t{row.groups}, row.out.channels}) {
+    for (const std::int32_t part :
+         {static_cast<std::int32_t>(row.op), row.kernel, row.stride, row.dilation, row.groups}) {
       absorb(name, static_cast<std::uint64_t>(part));
     }
-    for (const Name& input : inputs) {
-      absorb(name, input.first);
-      absorb(name, input.second);
-    }
+    for (const auto& [where, channels] : read) absorb(name, where);
     if (const std::uint64_t earlier = twins[name]++; earlier > 0) absorb(name, earlier);
-
-    out[i] = {name.first, name.second};
-    seen[i] = name;
-    if (place[i] >= 0) {
-      seen[i] = start(2);
-      absorb(seen[i], static_cast<std::uint64_t>(place[i]));
-      absorb(seen[i], static_cast<std::uint64_t>(row.out.channels));
+    place[i] = name;
+    if (seam[i] > 0) {
+      place[i] = start(2);
+      absorb(place[i], seam[i]);
     }
+
+    absorb(name, static_cast<std::uint64_t>(row.out.channels));
+    for (const auto& [where, channels] : read) absorb(name, static_cast<std::uint64_t>(channels));
+    out[i] = {name.first, name.second};
   }
   return out;
 }

@@ -9,16 +9,14 @@
 
 namespace nascore {
 
-// One name per row, all different. A name is a hash of the row's op, kernel, stride, dilation,
-// groups and channels, and of the names of the rows that it reads, in their order; for an add in
-// any order. Equal rows that read the same are numbered in the order of rows. Height and width have
-// no part in it, as no weight depends on them.
-//
-// To who reads it, a seam is its place among the seams and its channels: a block's inside is named
-// by the block alone, wherever a block before it differs.
+// One name per row, all different: a hash of its place in the graph and of the channels that it
+// reads and gives. Its place is its op, kernel, stride, dilation and groups and the places of the
+// rows that it reads, in their order, for an add in any order. Rows alike in all that are numbered
+// in the order of rows. The place of a seam, to who reads it, is its number among the seams, so
+// that a block's inside is named by the block alone, wherever a block before it differs.
 //
 // So in two networks whose rows of equal names have equal weights, a row computes the same numbers
-// in both where its name is in both and the rows that it reads do, in the same order.
+// in both if its name and the names of all that feeds it are in both, wired alike.
 std::vector<Hash128> signatures(const Net& net);
 
 }  // namespace nascore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from bisect import insort
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class Weights:
         self._keep = keep
         self._best: list[tuple[float, int, WeightsRef]] = []  # the reward's negative, the trial
         self._spare: set[WeightsRef] = set()  # of trials that are not among the best any more
+        self._remove(partial.name for partial in self.path.glob("*.partial"))  # a kill's
 
     def told(self, trials: Sequence[Trial], awaited: Collection[WeightsRef]) -> None:
         """Lets go of what is no longer among the best; what is `awaited` is still to be read."""
@@ -37,12 +38,15 @@ class Weights:
                 insort(self._best, (-trial.reward, trial.number, ref))
         self._spare.update(ref for *_, ref in self._best[self._keep :])
         del self._best[self._keep :]
+        self._remove(self._spare.difference(awaited))
+        self._spare.intersection_update(awaited)
+
+    def _remove(self, names: Iterable[str]) -> None:
         try:
-            for ref in self._spare.difference(awaited):
-                (self.path / ref).unlink(missing_ok=True)
+            for name in names:
+                (self.path / name).unlink(missing_ok=True)
         except OSError as error:
             raise folder.unwritable(str(self.path), error) from error
-        self._spare.intersection_update(awaited)
 
 
 @contextmanager
