@@ -1,114 +1,145 @@
-"""What inheriting weights saves and costs: AlphaX's small search of blocks on digits.
+"""What inheriting weights saves, and what it does to the order of blocks: AlphaX's small search.
 
-    python benchmarks/transfer.py [--seeds 3] [--trials 80] [--relatives 16] [--blocks 30]
+    python benchmarks/transfer.py [--children 24] [--parents 12] [--seeds 2] [--trials 60]
 
-Prints Markdown: searches with and without, at equal numbers of trials, and how well the accuracy
-of blocks that inherited orders them as training from scratch does.
+Prints how the accuracies of blocks that inherited agree with training from scratch, then searches
+with and without at equal numbers of trials. All on digits, on one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
 from nascore import methods, tasks
+from nascore.agents.mcts import AlphaX
+from nascore.agents.random import Random
 from nascore.evaluators import TrainEvaluator
 from nascore.results.tables import best_trials
 from nascore.spaces import Architecture
-from nascore.trial import Job, Trial
+from nascore.trial import Evaluation, Job, Proposal, Trial
 
-CONFIG = methods.config("alphax", "small")
+CONFIG = replace(methods.config("alphax", "small"), agent=methods.config("alphax").agent)
 TASK = tasks.load("digits")
 SCRATCH = CONFIG.problem.evaluator(TASK)
-SHORT = replace(
-    SCRATCH,
-    recipe=replace(SCRATCH.recipe, epochs=round(CONFIG.warm_epochs * SCRATCH.recipe.epochs)),
-)
+FEW = round(CONFIG.warm_epochs * SCRATCH.recipe.epochs)
+SHORT = replace(SCRATCH, recipe=replace(SCRATCH.recipe, epochs=FEW))
+SCALED = replace(SCRATCH, warm_epochs=CONFIG.warm_epochs)
 FIRST_SEED = 100
+RELATIVES = 16
 
 
-def search(seed: int, trials: int, relatives: int) -> tuple[list[Trial], float]:
-    """What a search found, and the seconds of processor time that it took."""
-    config = replace(CONFIG, trials=trials, agent=replace(CONFIG.agent, relatives=relatives))
-    began = time.process_time()
-    found = list(methods.build("alphax", TASK, config, seed))
-    return found, time.process_time() - began
+def score(evaluations: Sequence[Evaluation]) -> np.ndarray:
+    """Validation accuracies in percent; nan where a training failed."""
+    return 100 * np.array([e.metrics.get("val_accuracy", np.nan) for e in evaluations])
 
 
 def trained(evaluator: TrainEvaluator, blocks: Sequence[Architecture], seed: int) -> np.ndarray:
-    """Validation accuracies in percent, from scratch; nan where a training failed."""
     jobs = [Job(i, block, seed + i) for i, block in enumerate(blocks)]
-    metrics = [evaluation.metrics for evaluation in evaluator.evaluate(jobs)]
-    return 100 * np.array([row.get("val_accuracy", np.nan) for row in metrics])
+    return score(evaluator.evaluate(jobs))
 
 
-def warm(trials: Sequence[Trial]) -> list[Trial]:
-    return [t for t in trials if t.evaluation.ok and "inherited" in t.metrics]
+def family(parents: int, children: int) -> tuple[list[Trial], list[Proposal], Path]:
+    """Random blocks, trained; others that AlphaX would let start from them; the weights' folder."""
+    folder = Path(tempfile.mkdtemp())
+    space = CONFIG.problem.space(TASK)
+    chance = Random(space, 1)
+    agent = AlphaX(space, 0, replace(CONFIG.agent, relatives=RELATIVES))
+    trials: list[Trial] = []
+    while len(trials) < parents:
+        [proposal] = chance.ask(1)
+        job = Job(len(trials), proposal.architecture, len(trials), weights=folder)
+        [evaluation] = SCRATCH.evaluate([job])
+        if evaluation.ok:
+            trials.append(Trial(job.number, proposal, evaluation, float(score([evaluation])[0])))
+    agent.tell(trials)
+    found: list[Proposal] = []
+    seen = {trial.architecture.hash for trial in trials}
+    while len(found) < children:
+        [proposal] = chance.ask(1)
+        block = proposal.architecture
+        start = agent._relative(proposal.actions)
+        if start is None or block.hash in seen or not block.graph.layers():
+            continue
+        seen.add(block.hash)
+        found.append(replace(proposal, init_from=start))
+    return trials, found, folder
 
 
-def print_searches(found: dict[str, list[tuple[list[Trial], float]]]) -> None:
+def print_order(parents: int, children: int) -> None:
+    trials, found, folder = family(parents, children)
+    blocks = [proposal.architecture for proposal in found]
+    start = [trials[proposal.init_from] for proposal in found]
+    jobs = [
+        Job(i, block, 4000 + i, init_from=trial.evaluation.weights, weights=folder)
+        for i, (block, trial) in enumerate(zip(blocks, start, strict=True))
+    ]
+    scaled = SCALED.evaluate(jobs)
+    share = np.array([e.metrics.get("inherited", np.nan) for e in scaled])
+    first, second = (trained(SCRATCH, blocks, seed) for seed in (1000, 2000))
+    full = (first + second) / 2
+    got = {
+        "inherited, epochs by share": score(scaled),
+        f"inherited, {FEW} epochs": score(SHORT.evaluate(jobs)),
+        f"from scratch, {FEW} epochs": trained(SHORT, blocks, 3000),
+        "from scratch, all epochs, once": first,
+        "the same, another seed": second,
+    }
+    parent = np.array([trial.reward for trial in start])
     print(
-        "| | s of CPU a trial | epochs a trial | best of the search, % | 3 best from scratch, % |"
+        "| | mean, % | spread | rank correlation with all epochs | what it adds, with the share |"
     )
     print("| --- | --- | --- | --- | --- |")
-    for name, runs in found.items():
-        rows = []
-        for trials, seconds in runs:
-            best = [t.architecture for t in best_trials(trials, 3)]
-            epochs = np.mean([t.metrics.get("epochs", 0) for t in trials])
-            top = max(t.reward for t in trials)
-            rows.append((seconds / len(trials), epochs, top, trained(SCRATCH, best, 1).mean()))
-        print(f"| {name} |", " | ".join(f"{v:.2f}" for v in np.mean(rows, 0)), "|", flush=True)
-        print(
-            "| (per seed) |",
-            " | ".join(" ".join(f"{v:.2f}" for v in c) for c in np.transpose(rows)),
-            "|",
-        )
+    for name, values in got.items():
+        truth = {"from scratch, all epochs, once": second, "the same, another seed": first}
+        rho = stats.spearmanr(values, truth.get(name, full), nan_policy="omit")[0]
+        bias = stats.spearmanr(values - full, share, nan_policy="omit")[0]
+        mean, spread = np.nanmean(values), np.nanstd(values)
+        print(f"| {name} | {mean:.1f} | {spread:.1f} | {rho:.2f} | {bias:.2f} |")
+    rho = stats.spearmanr(parent, full, nan_policy="omit")[0]
+    epochs = np.mean([e.metrics["epochs"] for e in scaled if "epochs" in e.metrics])
+    print(f"\nthe parent's accuracy: rank correlation {rho:.2f}; {len(blocks)} children")
+    print(
+        f"inherited: mean {share.mean():.2f}, median {np.median(share):.2f}; epochs {epochs:.2f}\n"
+    )
 
 
-def print_order(trials: Sequence[Trial], n: int) -> None:
-    """How the accuracies of `n` blocks agree, from all over the searches."""
-    chosen = [trials[i] for i in np.linspace(0, len(trials) - 1, n).astype(int)]
-    blocks = [t.architecture for t in chosen]
-    inherited = 100 * np.array([t.metrics["val_accuracy"] for t in chosen])
-    share = np.array([t.metrics["inherited"] for t in chosen])
-    first, second = (trained(SCRATCH, blocks, seed) for seed in (1000, 2000))
-    short = trained(SHORT, blocks, 3000)
-    full = (first + second) / 2
-    for name, one, other in (
-        ("inherited, few epochs; from scratch, all epochs", inherited, full),
-        ("from scratch, few epochs; from scratch, all epochs", short, full),
-        ("from scratch twice, all epochs", first, second),
-        ("what inheriting adds; the share inherited", inherited - full, share),
-        ("what inheriting adds; the trial's number", inherited - full, [t.number for t in chosen]),
-    ):
-        rho, p = stats.spearmanr(one, other, nan_policy="omit")
-        print(f"rank correlation {rho:.2f} (p = {p:.3f}, n = {n}): {name}")
-    for name, values in (("inherited", inherited), ("few", short), ("all", full)):
-        print(f"{name}: mean {np.nanmean(values):.1f} %, spread {np.nanstd(values):.1f}")
-    print(f"mean share inherited {share.mean():.2f}")
+def search(seed: int, trials: int, relatives: int) -> list[float]:
+    """Seconds of processor time and epochs a trial, the best, its three best from scratch."""
+    config = replace(CONFIG, trials=trials, agent=replace(CONFIG.agent, relatives=relatives))
+    began = time.process_time()
+    found = list(methods.build("alphax", TASK, config, seed))
+    seconds = time.process_time() - began
+    best = [trial.architecture for trial in best_trials(found, 3)]
+    good = [t for t in found if t.evaluation.ok]
+    return [
+        seconds / trials,
+        sum(t.metrics["epochs"] for t in good) / len(good),
+        sum("inherited" in t.metrics for t in good) / len(good),
+        max(t.reward for t in good),
+        float(np.nanmean(trained(SCRATCH, best, 1))),
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name, default in (("seeds", 3), ("trials", 80), ("relatives", 16), ("blocks", 30)):
+    for name, default in (("parents", 12), ("children", 24), ("seeds", 2), ("trials", 60)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
-    seeds = range(FIRST_SEED, FIRST_SEED + given.seeds)
-    found: dict[str, list[tuple[list[Trial], float]]] = {"from scratch": [], "inherited": []}
-    for seed in seeds:  # in turn, since a machine's speed drifts
-        found["from scratch"].append(search(seed, given.trials, 0))
-        found["inherited"].append(search(seed, given.trials, given.relatives))
-    children = [t for trials, _ in found["inherited"] for t in warm(trials)]
-    print(f"{len(children)} of {given.seeds * given.trials} trials inherited weights\n", flush=True)
-    print_searches(found)
-    print()
-    print_order(children, given.blocks)
+    print_order(given.parents, given.children)
+    print("| seed | relatives | s of CPU a trial | epochs | inherited | best, % | 3 from scratch |")
+    print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    for seed in range(FIRST_SEED, FIRST_SEED + given.seeds):
+        for relatives in (0, RELATIVES):  # in turn, since a machine's speed drifts
+            row = " | ".join(f"{v:.2f}" for v in search(seed, given.trials, relatives))
+            print(f"| {seed} | {relatives} | {row} |", flush=True)
 
 
 if __name__ == "__main__":

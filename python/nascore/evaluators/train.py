@@ -23,9 +23,10 @@ from nascore.trial import Evaluation, Job, Limits, WeightsRef
 class TrainEvaluator:
     """Trains each architecture in `skeleton` and measures it on the task's validation part.
 
-    One that starts from trained weights takes what it has in common with them, draws the rest, and
-    is trained for the share `warm_epochs` of the recipe's epochs. Raises RunError where weights
-    cannot be read or written.
+    One that starts from trained weights takes what it has in common with them and draws the rest.
+    If that is all, it is trained for the share `warm_epochs` of the recipe's epochs, if it is half
+    of the parameters, half of the other epochs are saved. Raises RunError where weights cannot be
+    read or written.
 
     Raises ValueError where the task's images are too small for the skeleton, or the device is
     not there.
@@ -77,10 +78,12 @@ class TrainEvaluator:
         if job.init_from is not None:
             assert job.weights is not None
             try:
-                metrics["inherited"] = copy_weights(job.weights / job.init_from, network)
+                inherited = copy_weights(job.weights / job.init_from, network)
             except ValueError as error:
                 raise RunError(f"{error}; put it back, or begin another run") from error
-            recipe = replace(recipe, epochs=max(1, round(self.warm_epochs * recipe.epochs)))
+            metrics["inherited"] = inherited
+            share = 1 - (1 - self.warm_epochs) * inherited
+            recipe = replace(recipe, epochs=max(1, round(share * recipe.epochs)))
         fitted = fit(
             network,
             self.task,
