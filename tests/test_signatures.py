@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -31,7 +32,7 @@ def reference(net: _core.Net) -> list[Hashable]:
     seams = {row: number for number, row in enumerate(net.seams)}
     rows = net.rows.tolist()
     for i, ((*what, channels, _, _), inputs) in enumerate(zip(rows, net.inputs, strict=True)):
-        read = [(places[j], rows[j][5]) for j in inputs]
+        read = [(places[j], rows[j][-3]) for j in inputs]
         if what[0] == ADD:
             read.sort(key=repr)
         place: Hashable = (*what, *(where for where, _ in read))
@@ -54,8 +55,12 @@ def agree(nets: list[_core.Net]) -> None:
 @given(st.integers(0, 2**31), st.integers(1, 3))
 def test_equal_names_are_equal_parts(seed: int, blocks: int) -> None:
     skeleton = Skeleton(8, 1, False, blocks, (8, 12))
-    found = SPACE.decode(space_kit.random_walk(SPACE, 12, seed)[-1])
-    agree([skeleton.expand(block, (1, 8, 8), 10) for block in found])
+    nets = []
+    for block in SPACE.decode(space_kit.random_walk(SPACE, 12, seed)[-1]):
+        with suppress(ValueError):  # too wide
+            nets.append(skeleton.expand(block, (1, 8, 8), 10))
+    assert len(nets) > 6
+    agree(nets)
 
 
 def test_equal_names_are_equal_parts_of_chains() -> None:

@@ -43,8 +43,8 @@ std::vector<Hash128> signatures(const Net& net) {
     if (row.op == Op::kAdd) std::sort(read.begin(), read.end());
 
     Name name = start(1);
-    for (const std::int32_t part :
-         {static_cast<std::int32_t>(row.op), row.kernel, row.stride, row.dilation, row.groups}) {
+    for (const std::int32_t part : {static_cast<std::int32_t>(row.op), row.kernel, row.kernel_width,
+                                    row.stride, row.dilation, row.groups}) {
       absorb(name, static_cast<std::uint64_t>(part));
     }
     for (const auto& [where, channels] : read) absorb(name, where);

@@ -99,8 +99,8 @@ class TrainEvaluator:
             "seconds": fitted.seconds,
             "images_per_s": fitted.images_per_s,
         }
-        if fitted.valid is not None:
-            metrics |= {"val_accuracy": fitted.valid.accuracy, "val_loss": fitted.valid.loss}
+        if fitted.best is not None:
+            metrics |= {"val_accuracy": fitted.best.accuracy, "val_loss": fitted.best.loss}
         weights = None
         if fitted.status == "ok" and job.weights is not None:
             weights = self._save(network, job, job.weights)
