@@ -18,15 +18,6 @@ namespace {
 
 using Codes = Given<std::int16_t>;
 
-std::string hex(Hash128 hash) {
-  std::string text(32, '0');
-  for (int i = 0; i < 32; ++i) {
-    const std::uint64_t half = i < 16 ? hash.high : hash.low;
-    text[i] = "0123456789abcdef"[half >> (60 - 4 * (i % 16)) & 15];
-  }
-  return text;
-}
-
 py::dict operations() {
   py::dict table;
   for (const OpInfo& op : kOps) {

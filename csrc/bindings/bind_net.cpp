@@ -9,6 +9,7 @@
 #include "nascore/layer_net.hpp"
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
+#include "nascore/signatures.hpp"
 
 namespace nascore::bindings {
 namespace {
@@ -82,6 +83,12 @@ CostedNet from_rows(const Given<std::int64_t>& given,
   validate(net);
   const NetCost total = cost(net);
   return {std::move(net), total};
+}
+
+std::vector<std::string> names(const CostedNet& self) {
+  std::vector<std::string> out;
+  for (const Hash128 signature : signatures(self.net)) out.push_back(hex(signature));
+  return out;
 }
 
 CostedNet expand_and_cost(const Graph& graph, const Skeleton& skeleton, std::int64_t channels,
@@ -177,6 +184,14 @@ void bind_net(py::module_& m) {
           "ValueError names the row that cannot be built, the rule and what it should be.")
       .def_property_readonly("rows", &rows, "int64 `[R, 9]`, columns NET_COLUMNS.")
       .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")
+      .def_property_readonly(
+          "seams", [](const CostedNet& self) { return self.net.seams; },
+          "Rows that end one repeated block and begin the next.")
+      .def_property_readonly(
+          "signatures", &names,
+          "Per row a name of its own, a hash of it and of what feeds it; networks that have a "
+          "part\n"
+          "in common call it by the same name. A block's inside is named by the block alone.")
       .def_property_readonly(
           "params", [](const CostedNet& self) { return self.cost.params; }, "Trainable parameters.")
       .def_property_readonly(

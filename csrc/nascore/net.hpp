@@ -37,6 +37,7 @@ struct Net {
   std::vector<NetRow> rows;          // row 0 is the input image, the last row the logits;
                                      // one that nobody else reads is an auxiliary head's
   std::vector<std::int32_t> inputs;  // indices of earlier rows
+  std::vector<std::int32_t> seams;   // rows that end one repeated block and begin the next
 };
 
 // Of the rows that lead to the logits: an auxiliary head, which only training runs, costs nothing.

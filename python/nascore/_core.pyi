@@ -171,6 +171,17 @@ class Net:
         """
         int64 `[R, 9]`, columns NET_COLUMNS.
         """
+    @property
+    def seams(self) -> list[int]:
+        """
+        Rows that end one repeated block and begin the next.
+        """
+    @property
+    def signatures(self) -> list[str]:
+        """
+        Per row a name of its own, a hash of it and of what feeds it; networks that have a part
+        in common call it by the same name. A block's inside is named by the block alone.
+        """
 
 class Space:
     """

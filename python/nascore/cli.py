@@ -19,6 +19,7 @@ from nascore.cli_compare import compare
 if TYPE_CHECKING:
     from nascore.search import Search, Store, Workers
     from nascore.tasks import Task
+    from nascore.trial import Trial
 
 app = typer.Typer(
     help="Find neural network architectures with reinforcement learning.",

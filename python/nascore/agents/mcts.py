@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from operator import eq
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -50,13 +52,15 @@ class AlphaXConfig:
     lr: float = 2e-4
     weight_decay: float = 0.0  # choice
     fresh: bool = False  # learning goes on from the weights that there are
+    relatives: int = 64  # choice: the best trials that a proposal may inherit weights from; 0: none
 
     def __post_init__(self) -> None:
         for name in ("completions", "retrain_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.members < 0:
-            raise ValueError(f"members={self.members} must be 0 or more")
+        for name in ("members", "relatives"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
         if self.choice not in ("chance", "upper"):
             raise ValueError(f"choice={self.choice!r} must be 'chance' or 'upper'")
         if self.target not in ("rank", "reward"):
@@ -81,6 +85,7 @@ ALPHAX = AlphaXConfig(
     lr=1e-2,
     weight_decay=1e-4,
     fresh=True,
+    relatives=0,
 )
 
 
@@ -96,6 +101,10 @@ class AlphaX:
     What was asked for is not asked for again: a walk that ends there backs up what is known, as
     long as one in 100 finds something new. The predictor learns whenever the number of different
     architectures that succeeded is a multiple of `retrain_every`.
+
+    A proposal starts from the trained weights of its nearest relative: of the `relatives` best
+    trials that left weights, the one that shares most of its first decisions, the latest of equals.
+    It trains from scratch where fewer than half are shared, the last one aside, which may only end.
 
     With target "reward" values are rewards over `reward_scale`; with "rank" the share of the
     rewards known at the time that are lower.
@@ -125,6 +134,8 @@ class AlphaX:
         self._waiting: list[Waiting] = []
         self._memory: list[tuple[tuple[int, ...], float]] = []  # actions, reward of what succeeded
         self._sorted: list[float] = []  # the rewards in `_memory`
+        # The best trials that left weights: the reward's negative, the number, the actions.
+        self._relatives: list[tuple[float, int, tuple[int, ...]]] = []
 
     def ask(self, n: int) -> list[Proposal]:
         return [self._propose() for _ in range(n)]
@@ -147,8 +158,14 @@ class AlphaX:
             self._back_up(end, value)
             self._reward.setdefault(architecture.hash, None)
             self._waiting.append((architecture.hash, int(end[0]), value, predicted))
-            return Proposal(architecture, self.space.actions(architecture))
+            actions = self.space.actions(architecture)
+            return Proposal(architecture, actions, init_from=self._relative(actions))
         raise AssertionError("the last walk proposes what it found")
+
+    def _relative(self, actions: tuple[int, ...]) -> int | None:
+        near = ((_shared(actions, own), n) for _, n, own in self._relatives)
+        shared, number = max(near, default=(0, 0))
+        return number if shared >= max(1, (len(actions) - 1) / 2) else None
 
     def _judge(
         self, states: npt.NDArray[np.int16], found: Sequence[Architecture]
@@ -190,6 +207,9 @@ class AlphaX:
     def tell(self, trials: Sequence[Trial]) -> None:
         for trial in trials:
             name, reward = trial.architecture.hash, trial.reward
+            if trial.evaluation.weights and trial.repeat_of is None:
+                insort(self._relatives, (-reward, trial.number, trial.proposal.actions))
+                del self._relatives[self.config.relatives :]
             new = self._reward.get(name) is None
             self._reward[name] = reward
             if new and trial.evaluation.ok:
@@ -221,6 +241,7 @@ class AlphaX:
             "reward": dict(self._reward),
             "waiting": list(self._waiting),
             "memory": list(self._memory),
+            "relatives": list(self._relatives),
             "tree": [torch.from_numpy(a.astype(_wide(a))) for a in self.tree.state()],
             "predictor": None if self.predictor is None else self.predictor.state_dict(),
         }
@@ -237,6 +258,12 @@ class AlphaX:
         self._waiting = [tuple(waiting) for waiting in state["waiting"]]
         self._memory = [(tuple(actions), reward) for actions, reward in state["memory"]]
         self._sorted = sorted(reward for _, reward in self._memory)
+        self._relatives = [(r, number, tuple(own)) for r, number, own in state["relatives"]]
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many first decisions are the same."""
+    return sum(takewhile(bool, map(eq, one, other)))
 
 
 def _wide(array: npt.NDArray[Any]) -> Any:

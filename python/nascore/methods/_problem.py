@@ -183,19 +183,22 @@ def search(
     agent: Agent,
     seed: int,
     reward: Reward | None = None,
+    evaluator: TrainEvaluator | None = None,
+    keep_weights: int = 0,
 ) -> Search:
     """One ask/tell stage in which `agent` proposes and short training scores.
 
-    The reward is the problem's unless another is given.
+    The reward and the evaluator are the problem's unless others are given.
     """
     stage = AskTell(
         agent,
-        problem.evaluator(task),
+        evaluator or problem.evaluator(task),
         reward or problem.reward(),
         config.trials,
         batch=config.batch,
         in_flight=config.in_flight,
         deadline_s=problem.time_limit_s,  # a worker that hangs far past it is killed
+        keep_weights=keep_weights,
     )
     return Search(method, asdict(config), task.name, seed, [stage])
 
