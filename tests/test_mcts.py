@@ -43,7 +43,7 @@ def trial(proposal: Proposal, reward: float, *, ok: bool = True) -> Trial:
 
 
 def root_mean(agent: AlphaX) -> tuple[int, float]:
-    _, _, _, _, _, visits, total, _ = agent.tree.state()
+    _, _, _, _, _, visits, total, *_ = agent.tree.state()
     return int(visits[0]), float(total[0] / max(1, visits[0]))
 
 
