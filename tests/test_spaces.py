@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import graph_kit
 import space_kit
 from nascore import _core
+from nascore.sampling import states_after
 from nascore.spaces import Architecture, BlockSpace, ChoicesSpace, LayerSpace
 from nascore.trial import Space
 from tree_kit import block_key
@@ -223,6 +224,43 @@ def test_block_features_and_observation() -> None:
 def test_a_wrong_code_is_refused(code: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BlockSpace(4).architecture(code)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("space", "code", "states"),
+    [
+        (BlockSpace(3), "[(1,4,0,0,0),(2,5,0,1,0)]", [[1, 4, 0, 0, 0, 2, 5, 0, 0, 1, *[0] * 5]]),
+        (BlockSpace(3), "[]", [[0] * 15]),
+        (ChoicesSpace([2, 3, 4]), "[1,2]", [[1, 2, -1]]),
+        (ChoicesSpace([2, 3, 4]), (), [[-1, -1, -1]]),
+        (LayerSpace(8, 3, (8,), (32,)), "C(8,3),P(2,2)", [[1, 8, 3, 2, 2, 2, *[0] * 6]]),
+    ],
+)
+def test_a_prefix_writes_the_beginning_of_a_code(space, code, states) -> None:
+    assert states_after(space, [space.prefix(code)]).tolist() == states
+
+
+@pytest.mark.parametrize(
+    ("space", "code", "message"),
+    [
+        (BlockSpace(3), "[(1,4,0,0,0),(2,7,0,0,0)]", "the block is finished"),
+        (BlockSpace(1), "[(1,4,0,0,0)]", "the block is finished"),
+        (BlockSpace(3), "[(1,4,0,3,0)]", "row 1: pred1=3 must be below"),
+        (BlockSpace(3), "C(8,3)", "position 1: expected"),
+        (ChoicesSpace([2, 3]), "[1,2]", "2 choices given, this space has 2; give fewer"),
+        (ChoicesSpace([2, 3]), "[2]", "choice 0 is 2; it takes 0 to 1"),
+        (ChoicesSpace([2, 3]), "[true]", "no list of choices"),
+        (ChoicesSpace([2, 3]), "1,", "no list of choices"),
+        (ChoicesSpace([2, 3]), "1", "no list of choices"),
+        (LayerSpace(8, 3, (8,), (32,)), "C(8,3),SM", "the chain is finished"),
+        (LayerSpace(8, 3, (8,), (32,)), "C(9,3)", r"layer 1, C\(9,3\), is no action"),
+        (LayerSpace(8, 3, (8,), (32,)), "P(2,2)", r"layer 1, P\(2,2\), may not follow"),
+        (LayerSpace(8, 3, (8,), (32,)), "", "'' is no layer"),
+    ],
+)
+def test_a_wrong_prefix_is_refused(space, code, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        space.prefix(code)
 
 
 @pytest.mark.parametrize("layers", [0, 33, -1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +15,16 @@ from nascore.tasks import Task
 
 PRESETS = ("small", "paper")
 
-__all__ = ["PRESETS", "build", "config", "config_from_json", "describe", "names", "with_settings"]
+__all__ = [
+    "PRESETS",
+    "build",
+    "config",
+    "config_from_json",
+    "describe",
+    "names",
+    "with_prefix",
+    "with_settings",
+]
 
 
 def names() -> list[str]:
@@ -36,6 +46,17 @@ def config(method: str, preset: str = "small") -> Any:
     if preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
     return getattr(module, preset)()
+
+
+def with_prefix(method: str, config: Any, prefix: str) -> Any:
+    """`config` for a search below a partial architecture, in the text form of its space's codes.
+
+    Raises ValueError for a method that grows no tree.
+    """
+    if not hasattr(config, "prefix"):
+        able = ", ".join(name for name in names() if hasattr(_module(name).Config, "prefix"))
+        raise ValueError(f"prefix: {method} grows no tree that could begin there; these do: {able}")
+    return replace(config, prefix=prefix)
 
 
 def config_from_json(method: str, data: dict[str, Any]) -> Any:
