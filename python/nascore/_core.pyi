@@ -22,6 +22,7 @@ __all__: list[str] = [
     "Graph",
     "LayerSpace",
     "Net",
+    "PythonSpace",
     "QTable",
     "Skeleton",
     "Space",
@@ -207,6 +208,10 @@ class Space:
         """
         Which of the heads decides next, int32 `[n]`.
         """
+    def key(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.uint64]:
+        """
+        uint64 `[n, 2]`, equal for states below which the same is found, whatever led to them.
+        """
     def legal(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.bool]:
         """
         bool `[n, A]`; all False where a state is finished.
@@ -264,6 +269,12 @@ class LayerSpace(Space):
         dense: collections.abc.Sequence[int],
         strict: bool,
     ) -> None: ...
+
+class PythonSpace(Space):
+    """
+    A space written in Python (`nascore.trial.Space`), for what walks spaces.
+    """
+    def __init__(self, space: typing.Any) -> None: ...
 
 class QTable:
     """
@@ -338,8 +349,6 @@ class Tree:
     """
     Monte Carlo tree search over a space; nodes are numbers, the root 0.
     """
-
-    NODE_BYTES: typing.ClassVar[int] = 32
     def __init__(
         self,
         space: Space,
@@ -349,6 +358,7 @@ class Tree:
         prefix: collections.abc.Sequence[int] = [],
         open_after: int = 1,
         max_nodes: int = 4294967295,
+        transpositions: bool = False,
     ) -> None:
         """
         The tree below the state that the actions `prefix` lead to.
@@ -357,6 +367,9 @@ class Tree:
         `open_after` visits. With mean Q and n visits of a child, N of its parent, 'ucb1' is
         Q + 2c sqrt(2 ln N / n), unvisited children first; 'puct' is
         Q + c prior sqrt(N) / (1 + n), where Q is the parent's mean for an unvisited child.
+
+        With `transpositions` Q is the mean of all simulations through any node whose state has
+        the same key, while n and N stay those of the walked path.
         """
     def back_up(
         self, nodes: numpy.typing.NDArray[numpy.uint32], values: numpy.typing.NDArray[numpy.float64]
@@ -396,6 +409,8 @@ class Tree:
         visits: numpy.typing.NDArray[numpy.uint32],
         total: numpy.typing.NDArray[numpy.float64],
         prior: numpy.typing.NDArray[numpy.float32],
+        shared_visits: numpy.typing.NDArray[numpy.uint32],
+        shared_total: numpy.typing.NDArray[numpy.float64],
     ) -> None:
         """
         Replaces all of it by what `state` gave.
@@ -435,10 +450,13 @@ class Tree:
         numpy.typing.NDArray[numpy.uint32],
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.uint32],
+        numpy.typing.NDArray[numpy.float64],
     ]:
         """
         All of it: prefix, counters of simulations and completions, and of each node action,
-        children, first child, visits, sum of values, prior. ValueError while one waits.
+        children, first child, visits, sum of values, prior; with transpositions of each state,
+        in the order of their first nodes, visits and sum of values. ValueError while one waits.
         """
     def undo(
         self, nodes: numpy.typing.NDArray[numpy.uint32], values: numpy.typing.NDArray[numpy.float64]
@@ -449,6 +467,11 @@ class Tree:
     def visits(self, node: int) -> int:
         """
         Simulations that went through a node and have a value.
+        """
+    @property
+    def bytes(self) -> int:
+        """
+        All that the tree holds in memory.
         """
     @property
     def size(self) -> int:

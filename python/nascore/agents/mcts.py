@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from operator import eq
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import torch
 from nascore import _core
 from nascore.sampling import states_after
 from nascore.spaces import Architecture
+from nascore.spaces.core_space import CoreSpace
 from nascore.surrogates.predictor import Predictor, Target
 from nascore.trial import Proposal, Space, Trial
 
@@ -25,18 +26,12 @@ Choice = Literal["chance", "upper"]
 Waiting = tuple[str, int, float, float | None]  # hash, end, its value so far, the predicted mean
 
 
-class TreeSpace(Space, Protocol):
-    """A space that the core can walk."""
-
-    @property
-    def core(self) -> _core.Space: ...
-
-
 @dataclass(frozen=True)
 class AlphaXConfig:
     """The published settings; "choice" marks where the paper was not readable."""
 
     rule: Literal["ucb1", "puct"] = "ucb1"
+    transpositions: bool = False  # whether walks to the same state share its value
     c: float = 2.0  # UCB1's bonus is 2c sqrt(2 ln N / n), for values in 0..1
     open_after: int = 1  # visits of a node before its children are walked to
     completions: int = 10  # that are scored, besides the first
@@ -108,9 +103,13 @@ class AlphaX:
 
     With target "reward" values are rewards over `reward_scale`; with "rank" the share of the
     rewards known at the time that are lower.
+
+    Every proposal begins with the decisions `prefix`; ValueError where one is illegal.
     """
 
-    def __init__(self, space: TreeSpace, seed: int, config: AlphaXConfig) -> None:
+    def __init__(
+        self, space: Space, seed: int, config: AlphaXConfig, prefix: Sequence[int] = ()
+    ) -> None:
         self.space = space
         self.config = config
         self.predictor: Predictor | None = None
@@ -128,7 +127,13 @@ class AlphaX:
                 fresh=config.fresh,
             )
         self.tree = _core.Tree(
-            space.core, config.rule, config.c, seed, open_after=config.open_after
+            space.core if isinstance(space, CoreSpace) else _core.PythonSpace(space),
+            config.rule,
+            config.c,
+            seed,
+            prefix=list(prefix),
+            open_after=config.open_after,
+            transpositions=config.transpositions,
         )
         self._reward: dict[str, float | None] = {}  # by hash; None while it is awaited
         self._waiting: list[Waiting] = []
