@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import typing
 from collections.abc import Sequence
 from dataclasses import FrozenInstanceError, asdict, fields
 from itertools import islice
@@ -18,39 +19,68 @@ from typing import Any
 
 import pytest
 
-from cli_kit import SETTINGS
 from nascore import methods, tasks
 from nascore.search import Search, Store
 from nascore.trial import Trial
 from toys import ToyEvaluator
 
-LAYERS = ("max_layers=3", "batch=4", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)")
-TINY = {"metaqnn": (*LAYERS, "trials=4")}
-TOY = ("max_layers=4", "trials=40")
+# For each space, settings of networks that train in a moment, and of a search without training.
+TINY = {
+    "block": (
+        "max_layers=3",
+        "recipe.epochs=1",
+        "skeleton.widths=(8,8)",
+        "skeleton.stem_width=8",
+    ),
+    "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
+}
+TOY = {"block": ("max_layers=4",), "layer": ("max_layers=4",)}
+SPACE = {"metaqnn": "layer"}  # of the methods that have but one, where it is not blocks
 GOLDEN = Path(__file__).parent / "golden"
-GOLDEN_SETTINGS = ("max_layers=4", "trials=200")
 
 
 def check(name: str) -> None:
     its_description_is_one_line(name)
     configs_are_frozen_and_survive_json(name)
-    a_search_trains_networks(name)
+    for space in spaces(name):
+        a_search_trains_networks(name, space)
     a_seed_fixes_the_history(name)
     a_stopped_run_goes_on_as_if_it_had_not(name)
 
 
-def search(name: str, settings: Sequence[str], seed: int = 0, *, toy: bool = True) -> Search:
-    """The small search with other settings; a toy one has an evaluator that costs nothing."""
+def search(name: str, settings: Sequence[str], seed: int = 0, *, free: bool = True) -> Search:
+    """The small search with other settings; a free one has an evaluator that costs nothing."""
     config = methods.with_settings(methods.config(name, "small"), settings)
     built = methods.build(name, tasks.load("digits"), config, seed)
-    for stage in built.stages if toy else ():
+    for stage in built.stages if free else ():
         stage.evaluator = ToyEvaluator()
     return built
 
 
-def tiny(name: str) -> Sequence[str]:
+def spaces(name: str) -> Sequence[str]:
+    """Those that the method searches, the one that it begins with first."""
+    if name in SPACE:
+        return [SPACE[name]]
+    kind = typing.get_type_hints(type(methods.config(name))).get("space")
+    return typing.get_args(kind) or ["block"]
+
+
+def fitted(name: str, space: str, settings: Sequence[str], *more: str) -> Sequence[str]:
+    """A space's settings as the method takes them: in a group where it has several spaces."""
+    if len(spaces(name)) == 1:
+        return (*settings, *more)
+    return (f"space={space}", *(f"{space}.{setting}" for setting in settings), *more)
+
+
+def tiny(name: str, space: str) -> Sequence[str]:
     """Settings for 4 trials that train networks in a moment."""
-    return TINY.get(name, (*SETTINGS, "trials=4"))
+    return fitted(name, space, TINY[space], "batch=4", "trials=4")
+
+
+def toy(name: str, trials: int) -> Sequence[str]:
+    """Settings for a search that costs nothing."""
+    space = spaces(name)[0]
+    return fitted(name, space, TOY[space], f"trials={trials}")
 
 
 def its_description_is_one_line(name: str) -> None:
@@ -64,7 +94,8 @@ def configs_are_frozen_and_survive_json(name: str) -> None:
     assert type(paper) is type(small)
     assert paper != small
     assert methods.config(name) == small
-    for config in (paper, small, methods.with_settings(small, tiny(name))):
+    tinies = [methods.with_settings(small, tiny(name, space)) for space in spaces(name)]
+    for config in (paper, small, *tinies):
         with pytest.raises(FrozenInstanceError):
             setattr(config, fields(config)[0].name, None)
         kept = json.loads(json.dumps(asdict(config), allow_nan=False))
@@ -73,10 +104,10 @@ def configs_are_frozen_and_survive_json(name: str) -> None:
         methods.config_from_json(name, {"sorcery": 1})
 
 
-def a_search_trains_networks(name: str) -> None:
-    built = search(name, tiny(name), seed=3, toy=False)
+def a_search_trains_networks(name: str, space: str) -> None:
+    built = search(name, tiny(name, space), seed=3, free=False)
     assert (built.method, built.task, built.seed) == (name, "digits", 3)
-    config = methods.with_settings(methods.config(name, "small"), tiny(name))
+    config = methods.with_settings(methods.config(name, "small"), tiny(name, space))
     assert methods.config_from_json(name, built.meta["config"]) == config
     trials = list(built)
     assert [trial.number for trial in trials] == [0, 1, 2, 3]
@@ -86,27 +117,27 @@ def a_search_trains_networks(name: str) -> None:
 
 
 def a_seed_fixes_the_history(name: str) -> None:
-    built = search(name, TOY, seed=3)
+    built = search(name, toy(name, 40), seed=3)
     trials = list(built)
-    assert list(built) == list(search(name, TOY, seed=3)) == trials
-    assert list(search(name, TOY, seed=4)) != trials
+    assert list(built) == list(search(name, toy(name, 40), seed=3)) == trials
+    assert list(search(name, toy(name, 40), seed=4)) != trials
 
 
 def a_stopped_run_goes_on_as_if_it_had_not(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        with Store.create(folder, search(name, TOY).meta) as store:
-            before = list(islice(search(name, TOY).run(store), 12))
+        with Store.create(folder, search(name, toy(name, 40)).meta) as store:
+            before = list(islice(search(name, toy(name, 40)).run(store), 12))
         with Store.open(folder, write=True) as store:
-            after = list(search(name, TOY).run(store))
+            after = list(search(name, toy(name, 40)).run(store))
             everything = store.trials()
     assert before
     assert after
-    assert everything == list(search(name, TOY))
+    assert everything == list(search(name, toy(name, 40)))
 
 
 def golden_run(name: str) -> list[dict[str, Any]]:
     """What a method proposes and gets, 20 trials a row."""
-    trials = list(search(name, GOLDEN_SETTINGS, seed=1))
+    trials = list(search(name, toy(name, 200), seed=1))
     return [_digest(trials[first : first + 20]) for first in range(0, len(trials), 20)]
 
 

@@ -81,7 +81,7 @@ def level(module: str) -> int:
 
 def test_the_walk_finds_imports() -> None:
     assert "search/store" in imports("search/loop")
-    assert {"tasks/__init__", "methods/_block"} <= imports("methods/blockqnn")
+    assert {"tasks/__init__", "methods/_problem"} <= imports("methods/blockqnn")
 
 
 @pytest.mark.parametrize("module", modules())

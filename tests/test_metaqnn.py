@@ -246,7 +246,9 @@ def test_training_is_the_papers() -> None:
 
 def test_on_the_command_line(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    settings = [word for setting in method_kit.LAYERS for word in ("--set", setting)]
+    settings = [
+        word for setting in method_kit.tiny("metaqnn", "layer") for word in ("--set", setting)
+    ]
     done = nascore("search", "metaqnn", "--task", "digits", "--trials", 4, "--out", run, *settings)
     assert (done.status, done.err) == (0, "")
     assert "metaqnn on digits, seed 0, 4 of 4 trials, 0 saved by known results" in done.out

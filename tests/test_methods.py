@@ -38,8 +38,8 @@ def test_names() -> None:
 def test_unknown_names_have_near_matches() -> None:
     with pytest.raises(ValueError, match="unknown method 'blokqnn'; did you mean 'blockqnn'"):
         methods.config("blokqnn")
-    with pytest.raises(ValueError, match="unknown method '_block'"):
-        methods.describe("_block")
+    with pytest.raises(ValueError, match="unknown method '_problem'"):
+        methods.describe("_problem")
     with pytest.raises(ValueError, match="unknown preset 'pape'; did you mean 'paper'"):
         methods.config("random", "pape")
 

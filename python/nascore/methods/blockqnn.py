@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nascore.agents.q_learning import QLearning, Schedule
-from nascore.methods import _block
+from nascore.methods import _problem
 from nascore.search import Search
 from nascore.tasks import Task
 from nascore.trial import Space
@@ -26,7 +26,7 @@ EPSILON: Schedule = (
 
 
 @dataclass(frozen=True)
-class Config(_block.BlockConfig):
+class Config(_problem.BlockProblem, _problem.Loop):
     """The paper's values; "choice" marks where the paper was not readable."""
 
     epsilon: Schedule = EPSILON  # stretched to fit `trials`
@@ -45,7 +45,7 @@ def paper() -> Config:
 def small() -> Config:
     """A search for two CPU cores and small images, in minutes."""
     # So few trials must teach more each: chosen by the reward on the block table, seeds 0 to 39.
-    return Config(**vars(_block.SMALL), alpha=0.3, replay=16)
+    return Config(**vars(_problem.SMALL_BLOCK), trials=160, batch=8, alpha=0.3, replay=16)
 
 
 def agent(config: Config, space: Space, seed: int) -> QLearning:
@@ -65,5 +65,5 @@ def agent(config: Config, space: Space, seed: int) -> QLearning:
 
 def build(task: Task, config: Config, seed: int) -> Search:
     """The search of this method over `task`."""
-    learner = agent(config, _block.space(config), seed)
-    return _block.search("blockqnn", task, config, seed, learner)
+    learner = agent(config, config.space(task), seed)
+    return _problem.search("blockqnn", task, config, config, learner, seed)

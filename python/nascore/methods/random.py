@@ -1,13 +1,18 @@
-"""Random search: BlockQNN's space, training, reward and loop, with chance in the agent's place."""
+"""Random search in any of the spaces: chance in the agent's place, all else as it is."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from nascore.agents.random import Random
-from nascore.methods import _block
+from nascore.methods import _problem
 from nascore.search import Search
 from nascore.tasks import Task
 
-Config = _block.BlockConfig
+
+@dataclass(frozen=True)
+class Config(_problem.AnyProblem, _problem.Loop):
+    """The space and how to score in it; `trials` and `batch` are BlockQNN's."""
 
 
 def paper() -> Config:
@@ -17,9 +22,10 @@ def paper() -> Config:
 
 def small() -> Config:
     """A search for two CPU cores and small images, in minutes."""
-    return _block.SMALL
+    return Config(**_problem.SMALL)
 
 
 def build(task: Task, config: Config, seed: int) -> Search:
     """The search of this method over `task`."""
-    return _block.search("random", task, config, seed, Random(_block.space(config), seed))
+    agent = Random(config.problem.space(task), seed)
+    return _problem.search("random", task, config, config.problem, agent, seed)
