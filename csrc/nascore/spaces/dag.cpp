@@ -15,12 +15,19 @@ bool is_operation(Node node) {
     case Op::kConv:
     case Op::kMaxPool:
     case Op::kAvgPool:
-      return node.kernel % 2 == 1 && node.stride == 1 && node.dilation > 0;  // sizes stay
+      return node.kernel % 2 == 1 && node.dilation > 0;  // sizes stay
     case Op::kIdentity:
       return true;
     default:
       return false;
   }
+}
+
+std::string no_operation(Node node) {
+  const bool known = static_cast<std::size_t>(node.op) < kOps.size();
+  return std::string("is ") + (known ? info(node.op).name : "unknown") + " of kernel " +
+         std::to_string(node.kernel) + ", dilation " + std::to_string(node.dilation) +
+         "; it must be a convolution or pooling of an odd kernel, or an identity";
 }
 
 int read_by(Graph& graph, std::uint64_t reads, const std::array<int, DagCode::kMaxNodes + 1>& at,
@@ -31,11 +38,33 @@ int read_by(Graph& graph, std::uint64_t reads, const std::array<int, DagCode::kM
   return node;
 }
 
+void require_same(const std::vector<std::int16_t>& written, const std::int16_t* state) {
+  if (!std::equal(written.begin(), written.end(), state)) {
+    throw std::invalid_argument("the state is none that a walk writes");
+  }
+}
+
 [[noreturn]] void refuse(int action) {
   throw std::invalid_argument("action " + std::to_string(action) + " is illegal here");
 }
 
 }  // namespace
+
+void validate(const DagCode& code) {
+  const auto refuse = [](int v, const std::string& what) {
+    throw std::invalid_argument("node " + std::to_string(v) + " " + what);
+  };
+  for (int v = 1; v <= code.nodes; ++v) {
+    if (!is_operation(code.node[v])) refuse(v, no_operation(code.node[v]));
+    if (code.reads[v] >> v) refuse(v, "reads a node that is not before it");
+  }
+  if (code.join != Op::kAdd && code.join != Op::kConcat) {
+    throw std::invalid_argument("the last row must be an add or a concat");
+  }
+  if (code.result >> (code.nodes + 1)) {
+    throw std::invalid_argument("the last row reads a node that is not before it");
+  }
+}
 
 Graph to_graph(const DagCode& code) {
   Graph graph;
@@ -71,11 +100,7 @@ DagSpace::DagSpace(std::vector<Node> operations, int most, int least, const char
   if (operations_.empty()) throw std::invalid_argument("operations must not be empty");
   for (const Node& node : operations_) {
     if (!is_operation(node)) {
-      throw std::invalid_argument(
-          std::string("operation ") +
-          (static_cast<std::size_t>(node.op) < kOps.size() ? info(node.op).name : "?") +
-          " with kernel " + std::to_string(node.kernel) +
-          " is none of a node: convolutions, poolings of an odd kernel, or the identity");
+      throw std::invalid_argument("an operation " + no_operation(node));
     }
   }
 }
@@ -149,42 +174,27 @@ int EdgeDagSpace::edges(const std::int16_t* state, int nodes) const {
       std::count_if(first, first + pair(0, nodes + 2), [](std::int16_t e) { return e != 0; }));
 }
 
-std::uint64_t EdgeDagSpace::reached(const std::int16_t* state, int nodes) const {
-  std::uint64_t set = 1;
+// Whether there is a way from the input to the output, once `edge` is there too.
+bool EdgeDagSpace::reaches(const std::int16_t* state, int nodes, int edge) const {
+  std::uint64_t reached = 1;
   for (int v = 1; v <= nodes + 1; ++v) {
-    if (inputs(state, v) & set) set |= bit(v);
+    for (int u = 0; u < v; ++u) {
+      if ((reads(state, u, v) || pair(u, v) == edge) && (reached & bit(u))) reached |= bit(v);
+    }
   }
-  return set;
-}
-
-// Whether the output is reached, or an edge after `edge` may still reach it.
-bool EdgeDagSpace::may_reach(const std::int16_t* state, int nodes, int edge) const {
-  const std::uint64_t set = reached(state, nodes);
-  if (set & bit(nodes + 1)) return true;
-  if (edges(state, nodes) >= max_edges_) return false;
-  for (int from = nodes; from >= 0 && pair(from, nodes + 1) > edge; --from) {
-    if (set & bit(from)) return true;
-  }
-  return false;
+  return reached & bit(nodes + 1);
 }
 
 bool EdgeDagSpace::is_legal(const std::int16_t* state, int nodes, int action) const {
   const int first_edge = 1 + static_cast<int>(operations_.size());
-  if (action == 0) return erasing_ || (reached(state, nodes) & bit(nodes + 1));
+  if (action == 0) return erasing_ || reaches(state, nodes, -1);
   if (action < first_edge) return nodes < most_ && (erasing_ || edges(state, nodes) == 0);
   const int edge = action - first_edge;
   const int places = pair(0, nodes + 2);
   if (edge >= places || state[most_ + edge] || edges(state, nodes) >= max_edges_) return false;
   if (erasing_) return true;
-  for (int later = edge + 1; later < places; ++later) {
-    if (state[most_ + later]) return false;
-  }
-  std::array<std::int16_t,
-             DagCode::kMaxNodes + (DagCode::kMaxNodes + 2) * (DagCode::kMaxNodes + 1) / 2 + 1>
-      next;
-  std::copy_n(state, state_width(), next.data());
-  next[most_ + edge] = 1;
-  return may_reach(next.data(), nodes, edge);
+  // The last edge must reach the output; from the input it always can.
+  return edges(state, nodes) + 1 < max_edges_ || reaches(state, nodes, edge);
 }
 
 void EdgeDagSpace::legal(const std::int16_t* state, bool* mask) const {
@@ -244,6 +254,7 @@ int EdgeDagSpace::actions(const std::int16_t* state, std::int32_t* out) const {
     if (state[most_ + edge]) take(1 + static_cast<int>(operations_.size()) + edge);
   }
   take(0);
+  require_same(now, state);
   return steps;
 }
 
@@ -328,6 +339,7 @@ int SumDagSpace::actions(const std::int16_t* state, std::int32_t* out) const {
     }
     if (!reads(state, v - 1, v)) take(0);
   }
+  require_same(now, state);
   return steps;
 }
 

@@ -26,6 +26,10 @@ struct DagCode {
   std::uint64_t result = 0;
 };
 
+// Throws invalid_argument naming the node whose operation is none of a node, or that reads what is
+// not before it.
+void validate(const DagCode& code);
+
 // The graph with an addition before a node that reads several; not cleaned.
 Graph to_graph(const DagCode& code);
 
@@ -66,10 +70,10 @@ class DagSpace : public Space {
 // one of the operations, before the output, or add an edge, 1 + O + the pair's place. The result is
 // what the output, the node after the last, reads.
 //
-// A new node erases all edges. Without `erasing` no node comes after the first edge, edges come in
-// the order of their places, and only what can still lead from the input to the output is legal:
-// every labelled graph then has one walk. With it everything within the limits is legal, and a
-// graph without a way to the output is an empty block.
+// A new node erases all edges. Without `erasing` steps that come to nothing are illegal: no node
+// comes after the first edge, and a walk ends only once there is a way from the input to the
+// output. With it everything within the limits is legal, and a graph without such a way is an empty
+// block. Edges come in any order.
 class EdgeDagSpace final : public DagSpace {
  public:
   // `max_nodes` counts input and output. Throws invalid_argument where it is not 2 to 30, or
@@ -88,8 +92,7 @@ class EdgeDagSpace final : public DagSpace {
  private:
   int edges(const std::int16_t* state, int nodes) const;
   bool is_legal(const std::int16_t* state, int nodes, int action) const;
-  bool may_reach(const std::int16_t* state, int nodes, int edge) const;
-  std::uint64_t reached(const std::int16_t* state, int nodes) const;
+  bool reaches(const std::int16_t* state, int nodes, int edge) const;
   void finish(const std::int16_t* state, DagCode& code) const override;
 
   int max_edges_;

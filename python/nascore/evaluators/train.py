@@ -11,7 +11,7 @@ import torch
 
 from nascore.networks import Recipe, build_net, fit
 from nascore.networks.scoring import find_device
-from nascore.spaces import Architecture, Chain, Skeleton
+from nascore.spaces import SKELETONS, Architecture, Chain, Skeleton
 from nascore.tasks import Task
 from nascore.trial import Evaluation, Job, Limits
 
@@ -44,7 +44,7 @@ class TrainEvaluator:
         return [self._evaluate(job) for job in jobs]
 
     def _evaluate(self, job: Job) -> Evaluation:
-        if job.architecture.space != self.skeleton.simplest.space:
+        if SKELETONS.get(job.architecture.space) is not type(self.skeleton):
             raise TypeError(f"a {job.architecture.space} architecture has no place in the skeleton")
         metrics: dict[str, float] = {}
         if (graph := job.architecture.graph) is not None:

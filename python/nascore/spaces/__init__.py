@@ -6,11 +6,16 @@ from nascore.spaces.architecture import Architecture
 from nascore.spaces.block import BlockSpace
 from nascore.spaces.chain import Chain
 from nascore.spaces.choices import ChoicesSpace
+from nascore.spaces.dag import EdgeDagSpace, SumDagSpace
 from nascore.spaces.layer import LayerSpace
 from nascore.spaces.skeleton import Skeleton
 
 # What turns the architectures of a space into networks.
-SKELETONS: dict[str, type[Skeleton] | type[Chain]] = {"block": Skeleton, "layer": Chain}
+SKELETONS: dict[str, type[Skeleton] | type[Chain]] = {
+    "block": Skeleton,
+    "dag": Skeleton,
+    "layer": Chain,
+}
 
 __all__ = [
     "SKELETONS",
@@ -18,6 +23,8 @@ __all__ = [
     "BlockSpace",
     "Chain",
     "ChoicesSpace",
+    "EdgeDagSpace",
     "LayerSpace",
     "Skeleton",
+    "SumDagSpace",
 ]
