@@ -79,7 +79,7 @@ class _DagSpace(CoreSpace):
 
     def _state(self, code: Code) -> npt.NDArray[np.int16]:
         """The finished state `[1, W]` of a code that `Architecture.of` took."""
-        *nodes, result = code
+        nodes = code[:-1]
         if len(nodes) > self._most:
             raise ValueError(f"the block has {len(nodes)} nodes, this space takes {self._most}")
         state = self.start(1)
