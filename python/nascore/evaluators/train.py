@@ -78,6 +78,6 @@ class TrainEvaluator:
             "seconds": fitted.seconds,
             "images_per_s": fitted.images_per_s,
         }
-        if fitted.valid is not None:
-            metrics |= {"val_accuracy": fitted.valid.accuracy, "val_loss": fitted.valid.loss}
+        if fitted.best is not None:
+            metrics |= {"val_accuracy": fitted.best.accuracy, "val_loss": fitted.best.loss}
         return Evaluation(metrics, "proxy", fitted.status, fitted.message)

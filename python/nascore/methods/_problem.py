@@ -85,7 +85,8 @@ class BlockProblem:
 class LayerProblem:
     """MetaQNN's space, training and reward for CIFAR-10; "choice" marks where it gives none.
 
-    The reward is the accuracy after the last epoch; the released code takes the best epoch's.
+    The reward is the accuracy after the last epoch; the released code takes the best epoch's, as
+    `recipe.validate_last` of all epochs does.
     """
 
     max_layers: int = 18  # 12 for SVHN and MNIST

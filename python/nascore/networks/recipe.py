@@ -28,6 +28,7 @@ class Recipe:
     restarts: int = 3  # at most, while the first epoch ends no better than chance
     restart_factor: float = 0.4  # of the learning rate, per restart
     init: Init = "he"  # of the weights
+    validate_last: int = 1  # epochs at the end whose best validation accuracy a search takes
     threads: int = 1  # fixed, because other numbers round sums differently
 
     @classmethod
@@ -59,6 +60,7 @@ class Recipe:
             ("levels", all(0 < level <= 1 for level in self.levels), "fractions of lr"),
             ("restarts", self.restarts >= 0, "0 or more"),
             ("restart_factor", 0 < self.restart_factor <= 1, "in (0, 1]"),
+            ("validate_last", self.validate_last >= 1, "at least 1"),
             ("threads", self.threads >= 1, "at least 1"),
         ):
             if not holds:

@@ -45,11 +45,12 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True)
 class Fit:
-    """How a training went; `valid` is the score after the last epoch, None unless it is ok."""
+    """How a training went; both scores are None unless it is ok."""
 
     status: Status
     message: str
-    valid: Score | None
+    valid: Score | None  # after the last epoch
+    best: Score | None  # the most accurate of the last epochs, as many as the recipe says
     epochs: int  # done, those before a restart included
     seconds: float
     images_per_s: float  # while training, validation not counted
@@ -99,6 +100,7 @@ class _Training:
         self.end = self.began + (math.inf if time_limit_s is None else time_limit_s)
         self.epoch = 0  # of this attempt
         self.restarts = 0
+        self.best: tuple[float, ...] = ()  # a Score, plain so that a checkpoint can keep it
         self.epochs = self.images = 0  # of all attempts
         self.seconds_before = 0.0  # spent when the checkpoint was written
         self.training_seconds = 0.0
@@ -116,7 +118,8 @@ class _Training:
             if loss is None:
                 return self.outcome("timed out", f"in epoch {self.epoch + 1}")
             may_restart = self.epoch == 1 and self.restarts < self.recipe.restarts
-            valid = self._validate() if may_restart or on_epoch else None
+            counts = self.epoch > self.recipe.epochs - self.recipe.validate_last
+            valid = self._validate() if may_restart or on_epoch or counts else None
             if may_restart and not (math.isfinite(loss) and self._beats_chance(valid)):
                 self.restarts += 1
                 self.network.load_state_dict(initial)
@@ -124,6 +127,8 @@ class _Training:
                 continue
             if not math.isfinite(loss):
                 return self.outcome("not finite", f"training loss {loss} in epoch {self.epoch}")
+            if counts and valid and (not self.best or valid.accuracy > self.best[0]):
+                self.best = tuple(valid)
             if on_epoch and valid:
                 on_epoch(Epoch(self.epoch, loss, valid))
             if checkpoint is not None:
@@ -131,15 +136,19 @@ class _Training:
         valid = valid or self._validate()
         if not math.isfinite(valid.loss):
             return self.outcome("not finite", f"validation loss {valid.loss} after the last epoch")
-        return self.outcome("ok", "", valid)
+        best = Score(*self.best) if self.best else valid
+        return self.outcome("ok", "", valid, best)
 
-    def outcome(self, status: Status, message: str, valid: Score | None = None) -> Fit:
+    def outcome(
+        self, status: Status, message: str, valid: Score | None = None, best: Score | None = None
+    ) -> Fit:
         seconds = self.seconds_before + time.perf_counter() - self.began
         rate = self.images / self.training_seconds if self.training_seconds else 0.0
-        return Fit(status, message, valid, self.epochs, seconds, rate)
+        return Fit(status, message, valid, best, self.epochs, seconds, rate)
 
     def _start(self) -> None:
         self.epoch = 0
+        self.best = ()
         parameters = self.network.parameters()
         recipe = self.recipe
         self.optimizer: torch.optim.Optimizer
@@ -203,7 +212,10 @@ class _Training:
         return valid is not None and valid.accuracy > 1 / self.task.classes
 
     # What a checkpoint holds besides the network, the optimizer and the gradient scaler.
-    _COUNTERS = ("epoch", "restarts", "epochs", "images", "seconds_before", "training_seconds")
+    _COUNTERS = (
+        *("epoch", "restarts", "epochs", "images"),
+        *("seconds_before", "training_seconds", "best"),
+    )
 
     def _save(self, path: Path) -> None:
         state = {name: getattr(self, name) for name in self._COUNTERS}
