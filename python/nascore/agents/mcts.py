@@ -14,7 +14,8 @@ import torch
 from nascore import _core
 from nascore.sampling import states_after, varied
 from nascore.spaces import Architecture
-from nascore.surrogates.predictor import Predictor, Target
+from nascore.surrogates.predictor import Target
+from nascore.surrogates.stages import StagedPredictor
 from nascore.trial import Proposal, Space, Trial
 
 _WALKS = 100  # walks that may end at what is known before it is proposed again
@@ -56,6 +57,7 @@ class AlphaXConfig:
     weight_decay: float = 0.0  # choice
     fresh: bool = False  # learning goes on from the weights that there are
     bayesian: bool = False  # choice: of the output layer
+    stages: int = 1  # of the predictor
 
     def __post_init__(self) -> None:
         for name in ("completions", "retrain_every", "rounds"):
@@ -110,11 +112,12 @@ class AlphaX:
     def __init__(self, space: TreeSpace, seed: int, config: AlphaXConfig) -> None:
         self.space = space
         self.config = config
-        self.predictor: Predictor | None = None
+        self.predictor: StagedPredictor | None = None
         if config.members:
-            self.predictor = Predictor(
+            self.predictor = StagedPredictor(
                 space,
                 seed,
+                config.stages,
                 hidden=config.hidden,
                 members=config.members,
                 epochs=config.epochs,

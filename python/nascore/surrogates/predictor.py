@@ -76,7 +76,7 @@ class Predictor:
         if not trials:
             raise ValueError("there are no trials to fit")
         self.fit_states(
-            self._states([trial.architecture for trial in trials]),
+            self.states([trial.architecture for trial in trials]),
             np.array([trial.reward for trial in trials]),
         )
 
@@ -84,12 +84,16 @@ class Predictor:
         self, architectures: Sequence[Architecture]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Mean and standard deviation over the members, each `[n]`, in units of the target."""
-        return self.predict_states(self._states(architectures))
+        return self.predict_states(self.states(architectures))
 
     def fit_states(self, states: npt.NDArray[np.int16], rewards: npt.NDArray[np.float64]) -> None:
         """`fit` of finished states `[n, W]` with rewards `[n]`."""
-        features = torch.from_numpy(self.space.features(states))
         scores = normal_scores(rewards) if self.target == "rank" else rewards
+        self.fit_scores(states, scores)
+
+    def fit_scores(self, states: npt.NDArray[np.int16], scores: npt.NDArray[np.float64]) -> None:
+        """`fit_states` with what is to be predicted, `[n]`, in units of the target."""
+        features = torch.from_numpy(self.space.features(states))
         wanted = torch.from_numpy(scores).float()[:, None]
         if self.fresh or not self._weights:
             self._weights = self._start()
@@ -128,7 +132,8 @@ class Predictor:
         spread = variance.mean(0) + mean.var(0, correction=0)  # of an even mixture
         return mean.mean(0).numpy(), spread.sqrt().numpy()
 
-    def _states(self, architectures: Sequence[Architecture]) -> npt.NDArray[np.int16]:
+    def states(self, architectures: Sequence[Architecture]) -> npt.NDArray[np.int16]:
+        """Their finished states `[n, W]`."""
         return states_after(self.space, [self.space.actions(a) for a in architectures])
 
     def _start(self) -> list[torch.Tensor]:
