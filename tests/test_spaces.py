@@ -13,7 +13,15 @@ import graph_kit
 import space_kit
 from nascore import _core
 from nascore.sampling import states_after
-from nascore.spaces import Architecture, BlockSpace, CellSpace, ChoicesSpace, LayerSpace
+from nascore.spaces import (
+    Architecture,
+    BlockSpace,
+    CellSpace,
+    ChoicesSpace,
+    EdgeDagSpace,
+    LayerSpace,
+    SumDagSpace,
+)
 from nascore.trial import Space
 from tree_kit import block_key
 
@@ -37,11 +45,18 @@ RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
         CellSpace(),
         CellSpace(4, combine=("add", "concat", "add_layer_norm", "add_instance_norm")),
         CellSpace(1, ("max3", "id"), ("add",), all_outputs=True),
+        SumDagSpace(),
+        SumDagSpace(1),
     ],
     ids=lambda space: f"{space.name}-{space.max_steps}",
 )
 def test_contract(space: Space) -> None:
     space_kit.check(space)
+
+
+@pytest.mark.parametrize("space", [EdgeDagSpace(), EdgeDagSpace(3, 2), EdgeDagSpace(erasing=True)])
+def test_contract_where_edges_come_in_any_order(space: Space) -> None:
+    space_kit.check(space, one_walk=False)
 
 
 def chain(space: BlockSpace, layers: int) -> np.ndarray:

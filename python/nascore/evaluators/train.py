@@ -15,7 +15,7 @@ from nascore.networks import Network, Recipe, build_net, fit, require_parts
 from nascore.networks.scoring import find_device
 from nascore.networks.weights import copy_weights, save_weights
 from nascore.search.folder import RunError, unwritable
-from nascore.spaces import AnySkeleton, Architecture
+from nascore.spaces import SKELETONS, AnySkeleton, Architecture
 from nascore.tasks import Task
 from nascore.trial import Evaluation, Job, Limits, WeightsRef
 
@@ -58,7 +58,7 @@ class TrainEvaluator:
         return [self._evaluate(job) for job in jobs]
 
     def _evaluate(self, job: Job) -> Evaluation:
-        if job.architecture.space != self.skeleton.simplest.space:
+        if SKELETONS.get(job.architecture.space) is not type(self.skeleton):
             raise TypeError(f"a {job.architecture.space} architecture has no place in the skeleton")
         metrics: dict[str, float] = {}
         if graphs := job.architecture.graphs:  # of two cells the mean density and the longer path

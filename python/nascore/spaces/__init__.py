@@ -8,6 +8,7 @@ from nascore.spaces.cell import CellSpace
 from nascore.spaces.cell_stack import CellStack
 from nascore.spaces.chain import Chain
 from nascore.spaces.choices import ChoicesSpace
+from nascore.spaces.dag import EdgeDagSpace, SumDagSpace
 from nascore.spaces.layer import LayerSpace
 from nascore.spaces.published import NASNET_A, NASNET_A_PAPER
 from nascore.spaces.skeleton import Skeleton
@@ -15,7 +16,12 @@ from nascore.spaces.skeleton import Skeleton
 AnySkeleton = Skeleton | Chain | CellStack
 
 # What turns the architectures of a space into networks.
-SKELETONS: dict[str, type[AnySkeleton]] = {"block": Skeleton, "cell": CellStack, "layer": Chain}
+SKELETONS: dict[str, type[AnySkeleton]] = {
+    "block": Skeleton,
+    "cell": CellStack,
+    "dag": Skeleton,
+    "layer": Chain,
+}
 
 __all__ = [
     "NASNET_A",
@@ -28,6 +34,8 @@ __all__ = [
     "CellStack",
     "Chain",
     "ChoicesSpace",
+    "EdgeDagSpace",
     "LayerSpace",
     "Skeleton",
+    "SumDagSpace",
 ]
