@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -77,7 +77,7 @@ class Evaluation:
         return self.status == "ok"
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "metrics": dict(self.metrics)}
+        return {**vars(self), "metrics": dict(self.metrics)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
