@@ -121,9 +121,9 @@ SMALL_BLOCK = BlockProblem(
 )
 SMALL_LAYER = LayerProblem(
     max_layers=6,
-    widths=(8, 16, 32, 64),
-    dense=(128, 64, 32),
-    recipe=replace(_LAYER_SEARCH, epochs=6, batch=64, lr=3e-3),
+    widths=(4, 8, 16, 32),
+    dense=(64, 32, 16),
+    recipe=replace(_LAYER_SEARCH, epochs=6, batch=64, lr=1e-2),
     final=replace(_LAYER_FINAL, epochs=60, batch=64),
     time_limit_s=600.0,
 )
