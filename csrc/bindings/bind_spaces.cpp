@@ -9,6 +9,7 @@
 #include "nascore/spaces/block.hpp"
 #include "nascore/spaces/choices.hpp"
 #include "nascore/spaces/layer.hpp"
+#include "nascore/spaces/skip.hpp"
 
 namespace nascore::bindings {
 namespace {
@@ -151,6 +152,9 @@ void bind_spaces(py::module_& m) {
                                 "Chains of up to `max_layers` layers for square images of a size.")
       .def(py::init<int, int, std::vector<int>, std::vector<int>, bool>(), py::arg("size"),
            py::arg("max_layers"), py::arg("widths"), py::arg("dense"), py::arg("strict"));
+  py::class_<SkipSpace, Space>(m, "SkipSpace",
+                               "Layers of choices of the given sizes, and which they read.")
+      .def(py::init<std::vector<int>, std::vector<int>>(), py::arg("depths"), py::arg("sizes"));
 }
 
 }  // namespace nascore::bindings
