@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import method_kit
 from evaluator_kit import TIMES
 from nascore import cli, methods, tasks
 from nascore.search import open_run
@@ -21,14 +22,7 @@ from nascore.trial import Trial
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "nascore"
 
-SETTINGS = (
-    "max_layers=3",
-    "batch=4",
-    "recipe.epochs=1",
-    "final.epochs=1",
-    "skeleton.widths=(8,8)",
-    "skeleton.stem_width=8",
-)
+SETTINGS = (*method_kit.TINY["block"], "batch=4", "final.epochs=1")
 
 
 @dataclass(frozen=True)

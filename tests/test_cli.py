@@ -141,11 +141,11 @@ def test_the_time_is_up(tmp_path: Path) -> None:
 def test_results_are_told_as_they_arrive(tmp_path: Path) -> None:
     run = tmp_path / "run"
     arguments = ("--order", "arrival", "--workers", 2, "--trials", 6, "--seed", 5)
-    done = nascore(*searching(run, *arguments, method="random"))
+    done = nascore(*searching(run, *arguments))
     assert (done.status, done.err) == (0, "")
     assert json.loads((run / "config.json").read_text())["order"] == "arrival"
     data = shown(run)
-    assert (data["method"], data["seed"]) == ("random", 5)
+    assert (data["method"], data["seed"]) == ("blockqnn", 5)
     assert [trial["number"] for trial in data["trials"]] == list(range(6))
     assert f"{run} is complete" in nascore("resume", run).out
 

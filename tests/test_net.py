@@ -30,20 +30,20 @@ def reference_cost(net: _core.Net) -> tuple[int, int, int]:
     """params, macs and peak_bytes by their definitions, in plain Python."""
     rows = net.rows.tolist()
     params = macs = 0
-    for (op, k, _, _, groups, c, h, w), inputs in zip(rows, net.inputs, strict=True):
+    for (op, k, _, _, _, groups, c, h, w), inputs in zip(rows, net.inputs, strict=True):
         if NAME[op] in ("conv", "stem"):
-            weights = c * (rows[inputs[0]][5] // groups) * k * k
+            weights = c * (rows[inputs[0]][6] // groups) * k * k
             params += weights + 2 * c
             macs += weights * h * w
         elif NAME[op] == "linear":
-            params += c * rows[inputs[0]][5] + c
-            macs += c * rows[inputs[0]][5]
+            params += c * rows[inputs[0]][6] + c
+            macs += c * rows[inputs[0]][6]
     peak = 0
     for now in range(len(rows)):
         alive = [
             i for i in range(now + 1) if i == now or any(i in reads for reads in net.inputs[now:])
         ]
-        peak = max(peak, sum(4 * int(np.prod(rows[i][5:])) for i in alive))
+        peak = max(peak, sum(4 * int(np.prod(rows[i][6:])) for i in alive))
     return params, macs, peak
 
 
@@ -51,13 +51,13 @@ def check_rows(net: _core.Net) -> None:
     """Every row reads earlier ones, and has the shape that its operation makes of theirs."""
     rows = net.rows.tolist()
     assert NAME[rows[0][0]] == "input"
-    for i, ((op, k, stride, dilation, groups, *out), inputs) in enumerate(
+    for i, ((op, k, k_width, stride, dilation, groups, *out), inputs) in enumerate(
         zip(rows, net.inputs, strict=True)
     ):
         assert all(0 <= j < i for j in inputs)
-        assert (dilation, groups) == (1, 1)
+        assert (dilation, groups, k_width) == (1, 1, k)
         name = NAME[op]
-        shapes = [tuple(rows[j][5:]) for j in inputs]
+        shapes = [tuple(rows[j][6:]) for j in inputs]
         if name == "input":
             assert not shapes
             continue

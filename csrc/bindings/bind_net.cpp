@@ -12,8 +12,8 @@
 namespace nascore::bindings {
 namespace {
 
-constexpr const char* kColumns[] = {"op",     "kernel",   "stride", "dilation",
-                                    "groups", "channels", "height", "width"};
+constexpr const char* kColumns[] = {"op",     "kernel",   "kernel_width", "stride", "dilation",
+                                    "groups", "channels", "height",       "width"};
 
 // A network, and what it costs.
 struct CostedNet {
@@ -22,11 +22,12 @@ struct CostedNet {
 };
 
 Array<std::int64_t> rows(const CostedNet& self) {
-  Array<std::int64_t> out({static_cast<py::ssize_t>(self.net.rows.size()), py::ssize_t{8}});
+  Array<std::int64_t> out({static_cast<py::ssize_t>(self.net.rows.size()), py::ssize_t{9}});
   std::int64_t* cell = out.mutable_data();
   for (const NetRow& row : self.net.rows) {
     const std::int64_t values[] = {static_cast<std::int64_t>(row.op),
                                    row.kernel,
+                                   row.kernel_width,
                                    row.stride,
                                    row.dilation,
                                    row.groups,
@@ -114,7 +115,7 @@ void bind_net(py::module_& m) {
            py::arg("widths"), "ValueError names the field that is out of range.");
 
   py::class_<CostedNet>(m, "Net", "A whole network as rows in the order in which they run.")
-      .def_property_readonly("rows", &rows, "int64 `[R, 8]`, columns NET_COLUMNS.")
+      .def_property_readonly("rows", &rows, "int64 `[R, 9]`, columns NET_COLUMNS.")
       .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")
       .def_property_readonly(
           "params", [](const CostedNet& self) { return self.cost.params; }, "Trainable parameters.")

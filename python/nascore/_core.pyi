@@ -135,7 +135,7 @@ class Net:
     @property
     def rows(self) -> numpy.typing.NDArray[numpy.int64]:
         """
-        int64 `[R, 8]`, columns NET_COLUMNS.
+        int64 `[R, 9]`, columns NET_COLUMNS.
         """
 
 class Space:
