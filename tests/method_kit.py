@@ -33,9 +33,11 @@ TINY = {
         "skeleton.stem_width=8",
     ),
     "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
+    "skip": ("depths=(2,3)", "filters=(4,8)", "recipe.epochs=2", "recipe.lr=0.05"),
 }
-TOY = {"block": ("max_layers=4",), "layer": ("max_layers=4",)}
-SPACE = {"metaqnn": "layer"}  # of the methods that have but one, where it is not blocks
+TOY = {"block": ("max_layers=4",), "layer": ("max_layers=4",), "skip": ("depths=(3,4)",)}
+# Of the methods that have but one, where it is not blocks.
+SPACE = {"metaqnn": "layer", "nas_rl": "skip"}
 GOLDEN = Path(__file__).parent / "golden"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import space_kit
 from nascore import _core
-from nascore.spaces import Architecture, BlockSpace, ChoicesSpace, LayerSpace
+from nascore.spaces import Architecture, BlockSpace, ChoicesSpace, LayerSpace, SkipSpace
 from nascore.trial import Space
 
 RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
@@ -29,6 +29,9 @@ RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
         LayerSpace(28, 12, strict=True),
         LayerSpace(8, 6, (8, 16), (32, 64)),
         LayerSpace(1, 1, (8,), ()),
+        SkipSpace(),
+        SkipSpace((2, 5), (3,), (1, 3), (1, 2, 3), (8,)),
+        SkipSpace((1,)),
     ],
     ids=lambda space: f"{space.name}-{space.max_steps}",
 )

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from nascore.files import write_whole
 from nascore.networks import Epoch, Network, Recipe, accuracy, build_net, fit
 from nascore.search import RunError, folder
-from nascore.spaces import SKELETONS, Architecture, Chain, Skeleton
+from nascore.spaces import SKELETONS, Architecture, Chain, Skeleton, SkipNet
 from nascore.tasks import Task
 
 CARD, WEIGHTS, CHECKPOINT = "model.json", "model.safetensors", "checkpoint.pt"
@@ -39,7 +39,7 @@ class Retrained:
 def retrain(
     architecture: Architecture,
     task: Task,
-    skeleton: Skeleton | Chain,
+    skeleton: Skeleton | Chain | SkipNet,
     recipe: Recipe,
     seed: int,
     out: str | Path,

@@ -10,6 +10,7 @@
 #include "nascore/spaces/block.hpp"
 #include "nascore/spaces/choices.hpp"
 #include "nascore/spaces/layer.hpp"
+#include "nascore/spaces/skip.hpp"
 
 using namespace nascore;
 
@@ -74,7 +75,8 @@ void garbage() {
   const BlockSpace blocks(5);
   const ChoicesSpace choices({3, 4});
   const LayerSpace layers(32, 4, {8, 16}, {32}, false);
-  const std::vector<const Space*> spaces = {&blocks, &choices, &layers};
+  const SkipSpace skips({2, 4}, {3, 2});
+  const std::vector<const Space*> spaces = {&blocks, &choices, &layers, &skips};
   for (const Space* space : spaces) {
     State state(space->state_width());
     std::vector<float> features(space->feature_width());
@@ -102,6 +104,8 @@ int main() {
     walk(ChoicesSpace({3, 1, 7}), seed);
     for (const int size : {1, 7, 32}) walk(LayerSpace(size, 18, {64, 128}, {32, 16}, false), seed);
     walk(LayerSpace(32, 12, {64}, {}, true), seed);
+    walk(SkipSpace({6, 20}, {4, 4, 3, 4}), seed);
+    walk(SkipSpace({1}, {1}), seed);
   }
   blocks_are_valid_codes();
   garbage();
@@ -110,6 +114,11 @@ int main() {
   CHECK_THROWS(std::invalid_argument, ChoicesSpace({}));
   CHECK_THROWS(std::invalid_argument, ChoicesSpace({2, 0}));
   CHECK_THROWS(std::invalid_argument, ChoicesSpace({1 << 15}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({}, {2}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({2, 2}, {2}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({129}, {2}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({2}, {}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({2}, {0}));
   CHECK_THROWS(std::invalid_argument, LayerSpace(0, 18, {64}, {}, false));
   CHECK_THROWS(std::invalid_argument, LayerSpace(32, 0, {64}, {}, false));
   CHECK_THROWS(std::invalid_argument, LayerSpace(32, 18, {}, {}, false));

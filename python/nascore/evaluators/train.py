@@ -11,7 +11,7 @@ import torch
 
 from nascore.networks import Recipe, build_net, fit
 from nascore.networks.scoring import find_device
-from nascore.spaces import Architecture, Chain, Skeleton
+from nascore.spaces import Architecture, Chain, Skeleton, SkipNet
 from nascore.tasks import Task
 from nascore.trial import Evaluation, Job, Limits
 
@@ -25,7 +25,7 @@ class TrainEvaluator:
     """
 
     task: Task
-    skeleton: Skeleton | Chain
+    skeleton: Skeleton | Chain | SkipNet
     recipe: Recipe
     limits: Limits = field(default_factory=Limits)
     time_limit_s: float | None = None  # per architecture

@@ -8,12 +8,12 @@ from typing import Any, Literal, Protocol
 from nascore.evaluators.train import TrainEvaluator
 from nascore.networks.recipe import Recipe
 from nascore.search import Accuracy, AskTell, EarlyStop, Search
-from nascore.spaces import BlockSpace, Chain, LayerSpace, Skeleton
+from nascore.spaces import BlockSpace, Chain, LayerSpace, Skeleton, SkipNet, SkipSpace
 from nascore.tasks import Task
 from nascore.trial import Agent, Limits, Reward, Space
 
 _CIFAR, _SEARCH, _FINAL = Skeleton.cifar(), Recipe.search(), Recipe.final()
-_CHAIN, _LIMITS = Chain(), Limits()
+_CHAIN, _SKIP_NET, _LIMITS = Chain(), SkipNet(), Limits()
 
 # MetaQNN's: 20 epochs; where the first is no better than chance, again at 0.4 times the rate.
 _LAYER_SEARCH = Recipe(
@@ -42,6 +42,14 @@ _LAYER_FINAL = Recipe(
     restarts=5,
     restart_factor=0.4,
     init="xavier",
+)
+
+# Zoph & Le's: 50 epochs of SGD; a network's score is the best after one of the last 5.
+_SKIP_SEARCH = Recipe(50, 128, "sgd", 0.1, weight_decay=1e-4, nesterov=True, best_of=5, restarts=0)
+
+# Choice: the paper finds learning rate, weight decay and its schedule on a small grid.
+_SKIP_FINAL = Recipe(
+    300, 128, "sgd", 0.1, weight_decay=1e-4, nesterov=True, schedule="cosine", restarts=0
 )
 
 
@@ -110,6 +118,36 @@ class LayerProblem:
         return Accuracy(self.floor, scale=1.0)
 
 
+@dataclass(frozen=True)
+class SkipProblem:
+    """Zoph & Le's (ICLR 2017) space, training and reward for CIFAR-10.
+
+    The reward is the cube of the best validation accuracy after one of the last 5 epochs.
+    """
+
+    depths: tuple[int, ...] = (6, 8, 10, 12, 14, 16, 18, 20)
+    heights: tuple[int, ...] = (1, 3, 5, 7)
+    widths: tuple[int, ...] = (1, 3, 5, 7)
+    strides: tuple[int, ...] = (1,)  # (1, 2, 3) where they are predicted
+    filters: tuple[int, ...] = (24, 36, 48, 64)
+    skeleton: SkipNet = _SKIP_NET
+    recipe: Recipe = _SKIP_SEARCH
+    final: Recipe = _SKIP_FINAL  # what `retrain` uses
+    power: float = 3.0  # of the accuracy
+    floor: float = 0.0  # choice: the reward of a network that failed
+    limits: Limits = _LIMITS  # choice
+    time_limit_s: float | None = None  # choice: per network
+
+    def space(self, task: Task) -> SkipSpace:
+        return SkipSpace(self.depths, self.heights, self.widths, self.strides, self.filters)
+
+    def evaluator(self, task: Task) -> TrainEvaluator:
+        return _training(task, self)
+
+    def reward(self) -> Accuracy:
+        return Accuracy(self.floor, scale=1.0, power=self.power)
+
+
 # For two CPU cores and small images, in minutes: every value is a choice.
 SMALL_BLOCK = BlockProblem(
     max_layers=6,
@@ -126,8 +164,17 @@ SMALL_LAYER = LayerProblem(
     final=replace(_LAYER_FINAL, epochs=60, batch=64),
     time_limit_s=600.0,
 )
+SMALL_SKIP = SkipProblem(
+    depths=(2, 3, 4),
+    heights=(1, 3, 5),
+    widths=(1, 3, 5),
+    filters=(8, 16, 24),
+    recipe=replace(_SKIP_SEARCH, epochs=6, batch=64, best_of=2),
+    final=replace(_SKIP_FINAL, epochs=60, batch=64),
+    time_limit_s=600.0,
+)
 
-_BLOCK, _LAYER = BlockProblem(), LayerProblem()
+_BLOCK, _LAYER, _SKIP = BlockProblem(), LayerProblem(), SkipProblem()
 
 
 @dataclass(frozen=True)
@@ -147,17 +194,18 @@ class Loop:
 class AnyProblem:
     """The problem of one of the spaces: what an agent that works in all of them is given."""
 
-    space: Literal["block", "layer"] = "block"
+    space: Literal["block", "layer", "skip"] = "block"
     block: BlockProblem = _BLOCK
     layer: LayerProblem = _LAYER
+    skip: SkipProblem = _SKIP
 
     @property
-    def problem(self) -> BlockProblem | LayerProblem:
-        problem: BlockProblem | LayerProblem = getattr(self, self.space)
+    def problem(self) -> BlockProblem | LayerProblem | SkipProblem:
+        problem: BlockProblem | LayerProblem | SkipProblem = getattr(self, self.space)
         return problem
 
     @property
-    def skeleton(self) -> Skeleton | Chain:
+    def skeleton(self) -> Skeleton | Chain | SkipNet:
         return self.problem.skeleton
 
     @property
@@ -169,6 +217,7 @@ class AnyProblem:
 SMALL: dict[str, Any] = {
     "block": SMALL_BLOCK,
     "layer": SMALL_LAYER,
+    "skip": SMALL_SKIP,
     "trials": 160,
     "batch": 8,
 }
@@ -199,7 +248,7 @@ def search(
     return Search(method, asdict(config), task.name, seed, [stage])
 
 
-def _training(task: Task, problem: BlockProblem | LayerProblem) -> TrainEvaluator:
+def _training(task: Task, problem: BlockProblem | LayerProblem | SkipProblem) -> TrainEvaluator:
     return TrainEvaluator(
         task, problem.skeleton, problem.recipe, problem.limits, problem.time_limit_s
     )

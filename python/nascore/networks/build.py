@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from nascore import _core
 from nascore.networks.modules import MODULES, Row
 from nascore.networks.recipe import Init
-from nascore.spaces import Architecture, Chain, Skeleton
+from nascore.spaces import Architecture, Chain, Skeleton, SkipNet
 from nascore.tasks import Task
 
 _NAMES = {code: name for name, (code, *_) in _core.OPS.items()}
@@ -62,7 +62,7 @@ def build_net(net: _core.Net, seed: int = 0, init: Init = "he") -> Network:
 
 
 def build(
-    architecture: Architecture, task: Task, skeleton: Skeleton | Chain, seed: int = 0
+    architecture: Architecture, task: Task, skeleton: Skeleton | Chain | SkipNet, seed: int = 0
 ) -> Network:
     """The network that `skeleton` makes of `architecture` for the images and classes of `task`."""
     return build_net(skeleton.expand(architecture, task.shape, task.classes), seed)

@@ -20,6 +20,7 @@ class Recipe:
     optimizer: Literal["adam", "sgd"]
     lr: float
     momentum: float = 0.9  # of sgd; Adam has 0.9, 0.999 and 1e-8
+    nesterov: bool = False  # of sgd
     weight_decay: float = 0.0
     schedule: Literal["drops", "cosine"] = "drops"
     drops: tuple[float, ...] = ()  # when the learning rate is multiplied by drop_factor
@@ -28,6 +29,7 @@ class Recipe:
     restarts: int = 3  # at most, while the first epoch ends no better than chance
     restart_factor: float = 0.4  # of the learning rate, per restart
     init: Init = "he"  # of the weights
+    best_of: int = 1  # the validation score is the best after so many last epochs
     threads: int = 1  # fixed, because other numbers round sums differently
 
     @classmethod
@@ -52,6 +54,7 @@ class Recipe:
             ("batch", self.batch >= 2, "at least 2, for batch norm"),
             ("lr", 0 < self.lr < math.inf, "above 0"),
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("nesterov", not self.nesterov or self.momentum > 0, "off where momentum is 0"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
             ("drops", all(0 < drop < 1 for drop in self.drops), "fractions of the epochs"),
             ("drop_factor", 0 < self.drop_factor <= 1, "in (0, 1]"),
@@ -59,6 +62,7 @@ class Recipe:
             ("levels", all(0 < level <= 1 for level in self.levels), "fractions of lr"),
             ("restarts", self.restarts >= 0, "0 or more"),
             ("restart_factor", 0 < self.restart_factor <= 1, "in (0, 1]"),
+            ("best_of", 1 <= self.best_of <= self.epochs, f"1 to {self.epochs}, the epochs"),
             ("threads", self.threads >= 1, "at least 1"),
         ):
             if not holds:

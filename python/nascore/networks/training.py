@@ -45,7 +45,7 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True)
 class Fit:
-    """How a training went; `valid` is the score after the last epoch, None unless it is ok."""
+    """How a training went; `valid` is the best of its last scores, None unless it is ok."""
 
     status: Status
     message: str
@@ -99,6 +99,7 @@ class _Training:
         self.end = self.began + (math.inf if time_limit_s is None else time_limit_s)
         self.epoch = 0  # of this attempt
         self.restarts = 0
+        self.best: Score | None = None  # after the last epochs, of which the recipe says how many
         self.epochs = self.images = 0  # of all attempts
         self.seconds_before = 0.0  # spent when the checkpoint was written
         self.training_seconds = 0.0
@@ -109,14 +110,14 @@ class _Training:
         self._start()
         if checkpoint is not None and checkpoint.exists():
             self._load(checkpoint)
-        valid = None
         while self.epoch < self.recipe.epochs:
             with _seeded(self.seed, self.epoch, self.device):
                 loss = self._train_epoch()
             if loss is None:
                 return self.outcome("timed out", f"in epoch {self.epoch + 1}")
             may_restart = self.epoch == 1 and self.restarts < self.recipe.restarts
-            valid = self._validate() if may_restart or on_epoch else None
+            counts = self.epoch > self.recipe.epochs - self.recipe.best_of
+            valid = self._validate() if may_restart or on_epoch or counts else None
             if may_restart and not (math.isfinite(loss) and self._beats_chance(valid)):
                 self.restarts += 1
                 self.network.load_state_dict(initial)
@@ -124,14 +125,16 @@ class _Training:
                 continue
             if not math.isfinite(loss):
                 return self.outcome("not finite", f"training loss {loss} in epoch {self.epoch}")
+            if valid and counts:
+                if not math.isfinite(valid.loss):
+                    message = f"validation loss {valid.loss} after epoch {self.epoch}"
+                    return self.outcome("not finite", message)
+                self.best = max(self.best or valid, valid, key=lambda score: score.accuracy)
             if on_epoch and valid:
                 on_epoch(Epoch(self.epoch, loss, valid))
             if checkpoint is not None:
                 self._save(checkpoint)
-        valid = valid or self._validate()
-        if not math.isfinite(valid.loss):
-            return self.outcome("not finite", f"validation loss {valid.loss} after the last epoch")
-        return self.outcome("ok", "", valid)
+        return self.outcome("ok", "", self.best)
 
     def outcome(self, status: Status, message: str, valid: Score | None = None) -> Fit:
         seconds = self.seconds_before + time.perf_counter() - self.began
@@ -149,7 +152,12 @@ class _Training:
             )
         else:
             self.optimizer = torch.optim.SGD(
-                parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+                parameters,
+                recipe.lr,
+                recipe.momentum,
+                weight_decay=recipe.weight_decay,
+                nesterov=recipe.nesterov,
+                fused=True,
             )
         half = self.device.type == "cuda" and low_precision() is torch.float16
         self.scaler = torch.GradScaler(self.device.type, enabled=half)
@@ -208,6 +216,7 @@ class _Training:
     def _save(self, path: Path) -> None:
         state = {name: getattr(self, name) for name in self._COUNTERS}
         state["seconds_before"] += time.perf_counter() - self.began
+        state["best"] = self.best and tuple(self.best)
         state["network"] = self.network.state_dict()
         state["optimizer"] = self.optimizer.state_dict()
         state["scaler"] = self.scaler.state_dict()
@@ -223,6 +232,7 @@ class _Training:
             self.scaler.load_state_dict(state["scaler"])
             for name in self._COUNTERS:
                 setattr(self, name, state[name])
+            self.best = state["best"] and Score(*state["best"])
         except _UNREADABLE as error:
             raise ValueError(
                 f"{path} is not a checkpoint of this training; delete it to train from the start"

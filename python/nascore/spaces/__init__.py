@@ -8,9 +8,15 @@ from nascore.spaces.chain import Chain
 from nascore.spaces.choices import ChoicesSpace
 from nascore.spaces.layer import LayerSpace
 from nascore.spaces.skeleton import Skeleton
+from nascore.spaces.skip import SkipSpace
+from nascore.spaces.skip_net import SkipNet
 
 # What turns the architectures of a space into networks.
-SKELETONS: dict[str, type[Skeleton] | type[Chain]] = {"block": Skeleton, "layer": Chain}
+SKELETONS: dict[str, type[Skeleton] | type[Chain] | type[SkipNet]] = {
+    "block": Skeleton,
+    "layer": Chain,
+    "skip": SkipNet,
+}
 
 __all__ = [
     "SKELETONS",
@@ -20,4 +26,6 @@ __all__ = [
     "ChoicesSpace",
     "LayerSpace",
     "Skeleton",
+    "SkipNet",
+    "SkipSpace",
 ]

@@ -35,6 +35,7 @@ _GRAPHS: dict[str, Callable[[Code], _core.Graph] | None] = {
     "block": _block_graph,
     "choices": None,
     "layer": None,
+    "skip": None,
 }
 
 
