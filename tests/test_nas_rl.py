@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -187,6 +187,7 @@ def plain_network(network: torch.nn.Module, code: tuple[tuple[int, ...], ...], x
     return linear(join(loose).mean((2, 3)))
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**31))
 def test_any_network_is_its_layers_wired_by_hand(seed: int) -> None:
     [proposal] = Random(SPACE, seed).ask(1)
@@ -232,9 +233,9 @@ def test_the_accuracy_is_the_best_after_one_of_the_last_epochs() -> None:
 def test_it_learns_what_chance_does_not() -> None:
     """The reward is the share of 3x3 layers and of skips from the layer before; seeds 0 to 2.
 
-    The mean of the last 100 of 400 rewards beats random search's by 0.2 at least, each time.
+    The mean of the last 100 of 300 rewards beats random search's by 0.2 at least, each time.
     """
-    space = SkipSpace((4,), (1, 3, 5), (1, 3, 5), (1,), (4, 8))
+    space = SkipSpace((3,), (1, 3, 5), (1, 3, 5), (1,), (4, 8))
 
     def reward(architecture: Architecture) -> float:
         code = architecture.code
@@ -244,7 +245,7 @@ def test_it_learns_what_chance_does_not() -> None:
 
     def late(agent: Agent) -> float:
         rewards: list[float] = []
-        for number in range(0, 400, 10):
+        for number in range(0, 300, 10):
             trials = [
                 Trial(i, p, Evaluation({}, "table"), reward(p.architecture))
                 for i, p in enumerate(agent.ask(10), number)
