@@ -210,22 +210,19 @@ def test_the_reward_is_the_cube_of_the_accuracy() -> None:
 
 def test_the_accuracy_is_the_best_after_one_of_the_last_epochs() -> None:
     paper = methods.config("nas_rl", "paper")
-    assert (paper.recipe.epochs, paper.recipe.best_of) == (50, 5)
+    assert (paper.recipe.epochs, paper.recipe.validate_last) == (50, 5)
     task = tasks.load("digits")
     net = SkipNet().expand(SPACE.architecture(((3, 3, 2, 4), (3, 3, 2, 6, 1))), task.shape, 10)
     found = {}
-    for best_of in (1, 3):
-        recipe = Recipe(5, 64, "sgd", 0.3, nesterov=True, restarts=0, best_of=best_of)
+    for last in (1, 3):
+        recipe = Recipe(5, 64, "sgd", 0.3, nesterov=True, restarts=0, validate_last=last)
         scores = []
         fitted = fit(build_net(net, 1), task, recipe, 1, "cpu", on_epoch=scores.append)
         alone = fit(build_net(net, 1), task, recipe, 1, "cpu")
-        assert fitted.valid == alone.valid
-        last = [epoch.valid for epoch in scores[-best_of:]]
-        assert fitted.valid == max(last, key=lambda score: score.accuracy)
-        found[best_of] = fitted.valid.accuracy
+        assert fitted.best == alone.best
+        assert fitted.best == max((e.valid for e in scores[-last:]), key=lambda v: v.accuracy)
+        found[last] = fitted.best.accuracy
     assert found[3] >= found[1]
-    with pytest.raises(ValueError, match="best_of=3 must be 1 to 2"):
-        Recipe(2, 64, "sgd", 0.1, best_of=3)
     with pytest.raises(ValueError, match="nesterov=True must be off where momentum is 0"):
         Recipe(2, 64, "sgd", 0.1, momentum=0.0, nesterov=True)
 

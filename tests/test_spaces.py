@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import space_kit
 from nascore import _core
-from nascore.spaces import Architecture, BlockSpace, ChoicesSpace, LayerSpace, SkipSpace
+from nascore.spaces import Architecture, BlockSpace, CellSpace, ChoicesSpace, LayerSpace, SkipSpace
 from nascore.trial import Space
 
 RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
@@ -32,6 +32,9 @@ RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
         SkipSpace(),
         SkipSpace((2, 5), (3,), (1, 3), (1, 2, 3), (8,)),
         SkipSpace((1,)),
+        CellSpace(),
+        CellSpace(4, combine=("add", "concat", "add_layer_norm", "add_instance_norm")),
+        CellSpace(1, ("max3", "id"), ("add",), all_outputs=True),
     ],
     ids=lambda space: f"{space.name}-{space.max_steps}",
 )

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "arrays.hpp"
+#include "nascore/cell_net.hpp"
 #include "nascore/layer_net.hpp"
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
@@ -53,6 +54,14 @@ py::typing::List<py::typing::Tuple<int, py::ellipsis>> inputs(const CostedNet& s
 CostedNet expand_and_cost(const Graph& graph, const Skeleton& skeleton, std::int64_t channels,
                           std::int64_t height, std::int64_t width, int classes) {
   Net net = expand(graph, skeleton, {channels, height, width}, classes);
+  const NetCost total = cost(net);
+  return {std::move(net), total};
+}
+
+CostedNet expand_cells_and_cost(const Graph& normal, const Graph& reduction, const CellStack& stack,
+                                std::int64_t channels, std::int64_t height, std::int64_t width,
+                                int classes) {
+  Net net = expand(normal, reduction, stack, {channels, height, width}, classes);
   const NetCost total = cost(net);
   return {std::move(net), total};
 }
@@ -129,6 +138,19 @@ void bind_net(py::module_& m) {
            py::arg("stem_width"), py::arg("stem_stride"), py::arg("stem_pool"), py::arg("blocks"),
            py::arg("widths"), "ValueError names the field that is out of range.");
 
+  py::class_<CellStack>(m, "CellStack",
+                        "The fixed outside of a network of cells: stem, groups, classifier.")
+      .def(py::init([](int normal, std::int64_t filters, std::int64_t stem_width, int stem_stride,
+                       int stem_cells, int reductions, bool auxiliary) {
+             const CellStack stack{normal,     filters,    stem_width, stem_stride,
+                                   stem_cells, reductions, auxiliary};
+             validate(stack);
+             return stack;
+           }),
+           py::arg("normal"), py::arg("filters"), py::arg("stem_width"), py::arg("stem_stride"),
+           py::arg("stem_cells"), py::arg("reductions"), py::arg("auxiliary"),
+           "ValueError names the field that is out of range.");
+
   py::class_<CostedNet>(m, "Net", "A whole network as rows in the order in which they run.")
       .def_property_readonly("rows", &rows, "int64 `[R, 9]`, columns NET_COLUMNS.")
       .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")
@@ -146,6 +168,11 @@ void bind_net(py::module_& m) {
         py::arg("classes"),
         "The network of a block's graph, taken as it is, in a skeleton.\n\n"
         "ValueError where it is too wide, the image too small, or the graph no block.");
+  m.def("expand_cells", &expand_cells_and_cost, py::call_guard<py::gil_scoped_release>(),
+        py::arg("normal"), py::arg("reduction"), py::arg("stack"), py::arg("channels"),
+        py::arg("height"), py::arg("width"), py::arg("classes"),
+        "The network of two cells' graphs, cleaned before, in their stack.\n\n"
+        "ValueError where it is too wide, or a graph no cell.");
   m.def(
       "expand_layers", &expand_layers_and_cost, py::arg("code"), py::arg("dropout"),
       py::arg("channels"), py::arg("height"), py::arg("width"), py::arg("classes"),

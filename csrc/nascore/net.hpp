@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "nascore/graph.hpp"
@@ -62,6 +63,8 @@ Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classe
 
 // What every expansion begins with and is made of.
 void validate(Shape input, int classes);
+void require(bool holds, const char* field, std::int64_t value, const std::string& rule);
+void require_extent(const char* field, std::int64_t value);
 
 // What a row does to its inputs, the shapes aside.
 struct Step {

@@ -11,9 +11,13 @@ import numpy
 import numpy.typing
 
 __all__: list[str] = [
+    "CELL_COMBINES",
+    "CELL_MAX_BLOCKS",
+    "CELL_OPS",
     "NET_COLUMNS",
     "OPS",
     "BlockSpace",
+    "CellStack",
     "ChoicesSpace",
     "Graph",
     "LayerSpace",
@@ -22,7 +26,9 @@ __all__: list[str] = [
     "Skeleton",
     "Space",
     "Tree",
+    "cell_hash",
     "expand",
+    "expand_cells",
     "expand_layers",
     "graph_hash",
     "integers",
@@ -49,6 +55,16 @@ class Graph:
         The graph of nodes `[V, 4]` (op, kernel, stride, dilation), edges `[E, 2]`.
 
         ValueError names the node or edge that is wrong.
+        """
+    @staticmethod
+    def from_cell(
+        code: numpy.typing.NDArray[numpy.int16], outputs: collections.abc.Sequence[int], stride: int
+    ) -> Graph:
+        """
+        The graph of a cell's blocks `[B, 5]` that gives the states `outputs`, not cleaned;
+        `stride` is that of the operations on its inputs.
+
+        ValueError says which block or output breaks which rule.
         """
     @staticmethod
     def from_nsc(code: numpy.typing.NDArray[numpy.int16]) -> Graph:
@@ -103,6 +119,24 @@ class Skeleton:
         stem_pool: bool,
         blocks: int,
         widths: collections.abc.Sequence[int],
+    ) -> None:
+        """
+        ValueError names the field that is out of range.
+        """
+
+class CellStack:
+    """
+    The fixed outside of a network of cells: stem, groups, classifier.
+    """
+    def __init__(
+        self,
+        normal: int,
+        filters: int,
+        stem_width: int,
+        stem_stride: int,
+        stem_cells: int,
+        reductions: int,
+        auxiliary: bool,
     ) -> None:
         """
         ValueError names the field that is out of range.
@@ -411,6 +445,16 @@ class Tree:
         Nodes.
         """
 
+def cell_hash(
+    codes: numpy.typing.NDArray[numpy.int16], all_outputs: bool, stride: int
+) -> numpy.typing.NDArray[numpy.uint64]:
+    """
+    Canonical hashes (high, low) of the cleaned graphs of cells `[n, B, 5]`: `[n, 2]`.
+
+    A cell gives the states that no block reads, or `all` of its own. ValueError names what
+    is wrong with a code.
+    """
+
 def expand(
     graph: Graph, skeleton: Skeleton, channels: int, height: int, width: int, classes: int
 ) -> Net:
@@ -418,6 +462,21 @@ def expand(
     The network of a block's graph, taken as it is, in a skeleton.
 
     ValueError where it is too wide, the image too small, or the graph no block.
+    """
+
+def expand_cells(
+    normal: Graph,
+    reduction: Graph,
+    stack: CellStack,
+    channels: int,
+    height: int,
+    width: int,
+    classes: int,
+) -> Net:
+    """
+    The network of two cells' graphs, cleaned before, in their stack.
+
+    ValueError where it is too wide, or a graph no cell.
     """
 
 def expand_layers(
@@ -509,5 +568,8 @@ def uniform(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArra
     Uniform numbers in [0, 1), `[n]`; number i belongs to counter + i.
     """
 
+CELL_COMBINES: tuple[str, ...]
+CELL_MAX_BLOCKS: int = 12
+CELL_OPS: tuple[str, ...]
 NET_COLUMNS: tuple[str, ...]
 OPS: dict[str, tuple[int, tuple[int, ...], int]]

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import fmean
 
 import torch
 
-from nascore.networks import Recipe, build_net, fit
+from nascore.networks import Network, Recipe, build_net, fit, require_parts
 from nascore.networks.scoring import find_device
-from nascore.spaces import Architecture, Chain, Skeleton, SkipNet
+from nascore.spaces import AnySkeleton, Architecture
 from nascore.tasks import Task
 from nascore.trial import Evaluation, Job, Limits
 
@@ -20,12 +21,12 @@ from nascore.trial import Evaluation, Job, Limits
 class TrainEvaluator:
     """Trains each architecture in `skeleton` and measures it on the task's validation part.
 
-    Raises ValueError where the task's images are too small for the skeleton, or the device is
-    not there.
+    Raises ValueError where the task's images are too small for the skeleton, the recipe trains
+    what that has not, or the device is not there.
     """
 
     task: Task
-    skeleton: Skeleton | Chain | SkipNet
+    skeleton: AnySkeleton
     recipe: Recipe
     limits: Limits = field(default_factory=Limits)
     time_limit_s: float | None = None  # per architecture
@@ -33,7 +34,9 @@ class TrainEvaluator:
 
     def __post_init__(self) -> None:
         find_device(self.device)
-        self.skeleton.expand(self.skeleton.simplest, self.task.shape, self.task.classes)
+        net = self.skeleton.expand(self.skeleton.simplest, self.task.shape, self.task.classes)
+        with torch.device("meta"):
+            require_parts(Network(net), self.recipe)
 
     def key(self, architecture: Architecture) -> str:
         setting = [asdict(value) for value in (self.skeleton, self.recipe, self.limits)]
@@ -47,9 +50,12 @@ class TrainEvaluator:
         if job.architecture.space != self.skeleton.simplest.space:
             raise TypeError(f"a {job.architecture.space} architecture has no place in the skeleton")
         metrics: dict[str, float] = {}
-        if (graph := job.architecture.graph) is not None:
-            metrics = {"density": graph.density(), "longest_path": float(graph.longest_path())}
-            if graph.layers() == 0:
+        if graphs := job.architecture.graphs:  # of two cells the mean density and the longer path
+            metrics = {
+                "density": fmean(graph.density() for graph in graphs),
+                "longest_path": float(max(graph.longest_path() for graph in graphs)),
+            }
+            if not any(graph.layers() for graph in graphs):
                 return Evaluation(metrics, "proxy", "invalid", "empty block")
         try:
             net = self.skeleton.expand(job.architecture, self.task.shape, self.task.classes)
@@ -78,6 +84,6 @@ class TrainEvaluator:
             "seconds": fitted.seconds,
             "images_per_s": fitted.images_per_s,
         }
-        if fitted.valid is not None:
-            metrics |= {"val_accuracy": fitted.valid.accuracy, "val_loss": fitted.valid.loss}
+        if fitted.best is not None:
+            metrics |= {"val_accuracy": fitted.best.accuracy, "val_loss": fitted.best.loss}
         return Evaluation(metrics, "proxy", fitted.status, fitted.message)

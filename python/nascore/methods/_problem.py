@@ -5,15 +5,28 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol
 
+from nascore._core import CELL_OPS
 from nascore.evaluators.train import TrainEvaluator
 from nascore.networks.recipe import Recipe
 from nascore.search import Accuracy, AskTell, EarlyStop, Search
-from nascore.spaces import BlockSpace, Chain, LayerSpace, Skeleton, SkipNet, SkipSpace
+from nascore.spaces import (
+    AnySkeleton,
+    BlockSpace,
+    CellSpace,
+    CellStack,
+    Chain,
+    LayerSpace,
+    Skeleton,
+    SkipNet,
+    SkipSpace,
+)
 from nascore.tasks import Task
 from nascore.trial import Agent, Limits, Reward, Space
 
 _CIFAR, _SEARCH, _FINAL = Skeleton.cifar(), Recipe.search(), Recipe.final()
 _CHAIN, _SKIP_NET, _LIMITS = Chain(), SkipNet(), Limits()
+_STACK = CellStack(2)  # N = 2 in search
+_FINAL_STACK = CellStack(auxiliary=True)  # 6 @ 768 with NASNet-A's cells
 
 # MetaQNN's: 20 epochs; where the first is no better than chance, again at 0.4 times the rate.
 _LAYER_SEARCH = Recipe(
@@ -44,10 +57,33 @@ _LAYER_FINAL = Recipe(
     init="xavier",
 )
 
-# Zoph & Le's: 50 epochs of SGD; a network's score is the best after one of the last 5.
-_SKIP_SEARCH = Recipe(50, 128, "sgd", 0.1, weight_decay=1e-4, nesterov=True, best_of=5, restarts=0)
 
-# Choice: the paper finds learning rate, weight decay and its schedule on a small grid.
+# NASNet's: one period of a cosine. The paper gives no rate, decay or batch for the search.
+_CELL_SEARCH = Recipe(
+    20, 128, "sgd", 0.025, weight_decay=5e-4, schedule="cosine", restarts=0, clip=5.0
+)
+
+# NASNet's for CIFAR-10, as in the released code.
+_CELL_FINAL = Recipe(
+    600,
+    32,
+    "sgd",
+    0.025,
+    weight_decay=5e-4,
+    schedule="cosine",
+    restarts=0,
+    clip=5.0,
+    auxiliary=0.4,
+    drop_path_keep=0.6,
+    drop_path_depth=True,
+)
+
+# Zoph & Le's: 50 epochs of SGD; a network's score is the best after one of the last 5.
+_SKIP_SEARCH = Recipe(
+    50, 128, "sgd", 0.1, weight_decay=1e-4, nesterov=True, restarts=0, validate_last=5
+)
+
+# Choice: the paper finds rate, weight decay and its schedule on a small grid.
 _SKIP_FINAL = Recipe(
     300, 128, "sgd", 0.1, weight_decay=1e-4, nesterov=True, schedule="cosine", restarts=0
 )
@@ -93,7 +129,8 @@ class BlockProblem:
 class LayerProblem:
     """MetaQNN's space, training and reward for CIFAR-10; "choice" marks where it gives none.
 
-    The reward is the accuracy after the last epoch; the released code takes the best epoch's.
+    The reward is the accuracy after the last epoch; the released code takes the best epoch's, as
+    `recipe.validate_last` of all epochs does.
     """
 
     max_layers: int = 18  # 12 for SVHN and MNIST
@@ -110,6 +147,35 @@ class LayerProblem:
     def space(self, task: Task) -> LayerSpace:
         size = min(task.shape[1:])
         return LayerSpace(size, self.max_layers, self.widths, self.dense, self.strict)
+
+    def evaluator(self, task: Task) -> TrainEvaluator:
+        return _training(task, self)
+
+    def reward(self) -> Accuracy:
+        return Accuracy(self.floor, scale=1.0)
+
+
+@dataclass(frozen=True)
+class CellProblem:
+    """NASNet's space, training and reward for CIFAR-10; "choice" marks where the paper gives none.
+
+    `retrain` uses `final_skeleton`, which is larger than that of the search.
+    """
+
+    blocks: int = 5  # B
+    ops: tuple[str, ...] = CELL_OPS
+    combine: tuple[str, ...] = ("add", "concat")  # NASNet-B and C have normalised adds too
+    all_outputs: bool = False  # NASNet-B: a cell gives all of its states
+    skeleton: CellStack = _STACK  # choice: 32 filters
+    final_skeleton: CellStack = _FINAL_STACK
+    recipe: Recipe = _CELL_SEARCH  # 20 epochs
+    final: Recipe = _CELL_FINAL
+    floor: float = 0.0  # choice: the reward of a pair of cells that failed
+    limits: Limits = _LIMITS  # choice
+    time_limit_s: float | None = None  # choice: per pair of cells
+
+    def space(self, task: Task) -> CellSpace:
+        return CellSpace(self.blocks, self.ops, self.combine, self.all_outputs)
 
     def evaluator(self, task: Task) -> TrainEvaluator:
         return _training(task, self)
@@ -164,17 +230,30 @@ SMALL_LAYER = LayerProblem(
     final=replace(_LAYER_FINAL, epochs=60, batch=64),
     time_limit_s=600.0,
 )
+
+SMALL_CELL = CellProblem(
+    blocks=3,
+    skeleton=CellStack.small(),
+    final_skeleton=replace(CellStack.small(), normal=2, auxiliary=True),
+    recipe=replace(_CELL_SEARCH, epochs=6, batch=64, lr=0.1),
+    final=replace(_CELL_FINAL, epochs=60, batch=64, lr=0.1),
+    time_limit_s=600.0,
+)
 SMALL_SKIP = SkipProblem(
     depths=(2, 3, 4),
     heights=(1, 3, 5),
     widths=(1, 3, 5),
     filters=(8, 16, 24),
-    recipe=replace(_SKIP_SEARCH, epochs=6, batch=64, best_of=2),
+    recipe=replace(_SKIP_SEARCH, epochs=6, batch=64, validate_last=2),
     final=replace(_SKIP_FINAL, epochs=60, batch=64),
     time_limit_s=600.0,
 )
 
-_BLOCK, _LAYER, _SKIP = BlockProblem(), LayerProblem(), SkipProblem()
+_BLOCK, _LAYER, _CELL = BlockProblem(), LayerProblem(), CellProblem()
+_SKIP = SkipProblem()
+
+
+AnyOne = BlockProblem | LayerProblem | CellProblem | SkipProblem
 
 
 @dataclass(frozen=True)
@@ -194,19 +273,24 @@ class Loop:
 class AnyProblem:
     """The problem of one of the spaces: what an agent that works in all of them is given."""
 
-    space: Literal["block", "layer", "skip"] = "block"
+    space: Literal["block", "layer", "cell", "skip"] = "block"
     block: BlockProblem = _BLOCK
     layer: LayerProblem = _LAYER
+    cell: CellProblem = _CELL
     skip: SkipProblem = _SKIP
 
     @property
-    def problem(self) -> BlockProblem | LayerProblem | SkipProblem:
-        problem: BlockProblem | LayerProblem | SkipProblem = getattr(self, self.space)
+    def problem(self) -> AnyOne:
+        problem: AnyOne = getattr(self, self.space)
         return problem
 
     @property
-    def skeleton(self) -> Skeleton | Chain | SkipNet:
+    def skeleton(self) -> AnySkeleton:
         return self.problem.skeleton
+
+    @property
+    def final_skeleton(self) -> AnySkeleton:
+        return getattr(self.problem, "final_skeleton", self.skeleton)
 
     @property
     def final(self) -> Recipe:
@@ -217,6 +301,7 @@ class AnyProblem:
 SMALL: dict[str, Any] = {
     "block": SMALL_BLOCK,
     "layer": SMALL_LAYER,
+    "cell": SMALL_CELL,
     "skip": SMALL_SKIP,
     "trials": 160,
     "batch": 8,
@@ -248,7 +333,7 @@ def search(
     return Search(method, asdict(config), task.name, seed, [stage])
 
 
-def _training(task: Task, problem: BlockProblem | LayerProblem | SkipProblem) -> TrainEvaluator:
+def _training(task: Task, problem: AnyOne) -> TrainEvaluator:
     return TrainEvaluator(
         task, problem.skeleton, problem.recipe, problem.limits, problem.time_limit_s
     )
