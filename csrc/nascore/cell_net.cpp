@@ -21,6 +21,7 @@ class Stack {
     nascore::append(net_, {Op::kInput}, input, nullptr, 0);
     last_ = window(square(Op::kStem, 3, stack_.stem_stride), stack_.stem_width, 0);
     previous_ = last_;
+    net_.seams.push_back(last_);
     for (int i = stack_.stem_cells; i > 0; --i) cell(reduction_, stack_.filters >> i, 2);
     std::int64_t filters = stack_.filters;
     for (int group = 0; group <= stack_.reductions; ++group) {
@@ -65,6 +66,9 @@ class Stack {
       row.first_input = static_cast<std::int32_t>(out.inputs.size());
       for (const std::int32_t input : inputs(i)) out.inputs.push_back(number[input]);
       out.rows.push_back(row);
+    }
+    for (const std::int32_t seam : net_.seams) {
+      if (number[seam] >= 0) out.seams.push_back(number[seam]);
     }
     return out;
   }
@@ -115,6 +119,7 @@ class Stack {
     }
     previous_ = last_;
     last_ = output;
+    net_.seams.push_back(last_);
   }
 
   int project(std::int64_t filters, int from, int stride = 1) {

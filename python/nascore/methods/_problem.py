@@ -17,12 +17,14 @@ from nascore.spaces import (
     Chain,
     LayerSpace,
     Skeleton,
+    SkipNet,
+    SkipSpace,
 )
 from nascore.tasks import Task
 from nascore.trial import Agent, Limits, Reward, Space
 
 _CIFAR, _SEARCH, _FINAL = Skeleton.cifar(), Recipe.search(), Recipe.final()
-_CHAIN, _LIMITS = Chain(), Limits()
+_CHAIN, _SKIP_NET, _LIMITS = Chain(), SkipNet(), Limits()
 _STACK = CellStack(2)  # N = 2 in search
 _FINAL_STACK = CellStack(auxiliary=True)  # 6 @ 768 with NASNet-A's cells
 
@@ -74,6 +76,16 @@ _CELL_FINAL = Recipe(
     auxiliary=0.4,
     drop_path_keep=0.6,
     drop_path_depth=True,
+)
+
+# Zoph & Le's: 50 epochs of SGD; a network's score is the best after one of the last 5.
+_SKIP_SEARCH = Recipe(
+    50, 128, "sgd", 0.1, weight_decay=1e-4, nesterov=True, restarts=0, validate_last=5
+)
+
+# Choice: the paper finds rate, weight decay and its schedule on a small grid.
+_SKIP_FINAL = Recipe(
+    300, 128, "sgd", 0.1, weight_decay=1e-4, nesterov=True, schedule="cosine", restarts=0
 )
 
 
@@ -172,6 +184,36 @@ class CellProblem:
         return Accuracy(self.floor, scale=1.0)
 
 
+@dataclass(frozen=True)
+class SkipProblem:
+    """Zoph & Le's (ICLR 2017) space, training and reward for CIFAR-10.
+
+    The reward is the cube of the best validation accuracy after one of the last 5 epochs.
+    """
+
+    depths: tuple[int, ...] = (6, 8, 10, 12, 14, 16, 18, 20)
+    heights: tuple[int, ...] = (1, 3, 5, 7)
+    widths: tuple[int, ...] = (1, 3, 5, 7)
+    strides: tuple[int, ...] = (1,)  # (1, 2, 3) where they are predicted
+    filters: tuple[int, ...] = (24, 36, 48, 64)
+    skeleton: SkipNet = _SKIP_NET
+    recipe: Recipe = _SKIP_SEARCH
+    final: Recipe = _SKIP_FINAL  # what `retrain` uses
+    power: float = 3.0  # of the accuracy
+    floor: float = 0.0  # choice: the reward of a network that failed
+    limits: Limits = _LIMITS  # choice
+    time_limit_s: float | None = None  # choice: per network
+
+    def space(self, task: Task) -> SkipSpace:
+        return SkipSpace(self.depths, self.heights, self.widths, self.strides, self.filters)
+
+    def evaluator(self, task: Task) -> TrainEvaluator:
+        return _training(task, self)
+
+    def reward(self) -> Accuracy:
+        return Accuracy(self.floor, scale=1.0, power=self.power)
+
+
 # For two CPU cores and small images, in minutes: every value is a choice.
 SMALL_BLOCK = BlockProblem(
     max_layers=6,
@@ -182,9 +224,9 @@ SMALL_BLOCK = BlockProblem(
 )
 SMALL_LAYER = LayerProblem(
     max_layers=6,
-    widths=(8, 16, 32, 64),
-    dense=(128, 64, 32),
-    recipe=replace(_LAYER_SEARCH, epochs=6, batch=64, lr=3e-3),
+    widths=(4, 8, 16, 32),
+    dense=(64, 32, 16),
+    recipe=replace(_LAYER_SEARCH, epochs=6, batch=64, lr=1e-2),
     final=replace(_LAYER_FINAL, epochs=60, batch=64),
     time_limit_s=600.0,
 )
@@ -197,11 +239,21 @@ SMALL_CELL = CellProblem(
     final=replace(_CELL_FINAL, epochs=60, batch=64, lr=0.1),
     time_limit_s=600.0,
 )
+SMALL_SKIP = SkipProblem(
+    depths=(2, 3, 4),
+    heights=(1, 3, 5),
+    widths=(1, 3, 5),
+    filters=(8, 16, 24),
+    recipe=replace(_SKIP_SEARCH, epochs=6, batch=64, validate_last=2),
+    final=replace(_SKIP_FINAL, epochs=60, batch=64),
+    time_limit_s=600.0,
+)
 
 _BLOCK, _LAYER, _CELL = BlockProblem(), LayerProblem(), CellProblem()
+_SKIP = SkipProblem()
 
 
-AnyOne = BlockProblem | LayerProblem | CellProblem
+AnyOne = BlockProblem | LayerProblem | CellProblem | SkipProblem
 
 
 @dataclass(frozen=True)
@@ -221,10 +273,11 @@ class Loop:
 class AnyProblem:
     """The problem of one of the spaces: what an agent that works in all of them is given."""
 
-    space: Literal["block", "layer", "cell"] = "block"
+    space: Literal["block", "layer", "cell", "skip"] = "block"
     block: BlockProblem = _BLOCK
     layer: LayerProblem = _LAYER
     cell: CellProblem = _CELL
+    skip: SkipProblem = _SKIP
 
     @property
     def problem(self) -> AnyOne:
@@ -249,6 +302,7 @@ SMALL: dict[str, Any] = {
     "block": SMALL_BLOCK,
     "layer": SMALL_LAYER,
     "cell": SMALL_CELL,
+    "skip": SMALL_SKIP,
     "trials": 160,
     "batch": 8,
 }
@@ -262,19 +316,22 @@ def search(
     agent: Agent,
     seed: int,
     reward: Reward | None = None,
+    evaluator: TrainEvaluator | None = None,
+    keep_weights: int = 0,
 ) -> Search:
     """One ask/tell stage in which `agent` proposes and short training scores.
 
-    The reward is the problem's unless another is given.
+    The reward and the evaluator are the problem's unless others are given.
     """
     stage = AskTell(
         agent,
-        problem.evaluator(task),
+        evaluator or problem.evaluator(task),
         reward or problem.reward(),
         config.trials,
         batch=config.batch,
         in_flight=config.in_flight,
         deadline_s=problem.time_limit_s,  # a worker that hangs far past it is killed
+        keep_weights=keep_weights,
     )
     return Search(method, asdict(config), task.name, seed, [stage])
 

@@ -8,14 +8,23 @@ from nascore.spaces.cell import CellSpace
 from nascore.spaces.cell_stack import CellStack
 from nascore.spaces.chain import Chain
 from nascore.spaces.choices import ChoicesSpace
+from nascore.spaces.dag import EdgeDagSpace, SumDagSpace
 from nascore.spaces.layer import LayerSpace
 from nascore.spaces.published import NASNET_A, NASNET_A_PAPER
 from nascore.spaces.skeleton import Skeleton
+from nascore.spaces.skip import SkipSpace
+from nascore.spaces.skip_net import SkipNet
 
-AnySkeleton = Skeleton | Chain | CellStack
+AnySkeleton = Skeleton | Chain | CellStack | SkipNet
 
 # What turns the architectures of a space into networks.
-SKELETONS: dict[str, type[AnySkeleton]] = {"block": Skeleton, "cell": CellStack, "layer": Chain}
+SKELETONS: dict[str, type[AnySkeleton]] = {
+    "block": Skeleton,
+    "cell": CellStack,
+    "dag": Skeleton,
+    "layer": Chain,
+    "skip": SkipNet,
+}
 
 __all__ = [
     "NASNET_A",
@@ -28,6 +37,10 @@ __all__ = [
     "CellStack",
     "Chain",
     "ChoicesSpace",
+    "EdgeDagSpace",
     "LayerSpace",
     "Skeleton",
+    "SkipNet",
+    "SkipSpace",
+    "SumDagSpace",
 ]
