@@ -33,11 +33,17 @@ TINY = {
         "skeleton.stem_width=8",
     ),
     "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
+    "cell": ("blocks=1", "recipe.epochs=1", "skeleton.filters=2", "skeleton.stem_width=4"),
     "skip": ("depths=(2,3)", "filters=(4,8)", "recipe.epochs=2", "recipe.lr=0.05"),
 }
-TOY = {"block": ("max_layers=4",), "layer": ("max_layers=4",), "skip": ("depths=(3,4)",)}
+TOY = {
+    "block": ("max_layers=4",),
+    "layer": ("max_layers=4",),
+    "cell": ("blocks=2",),
+    "skip": ("depths=(3,4)",),
+}
 # Of the methods that have but one, where it is not blocks.
-SPACE = {"metaqnn": "layer", "nas_rl": "skip"}
+SPACE = {"metaqnn": "layer", "nasnet": "cell", "nas_rl": "skip"}
 GOLDEN = Path(__file__).parent / "golden"
 
 
