@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,9 @@ from nascore import _core, methods, tasks
 from nascore.agents.random import Random
 from nascore.search import AskTell
 from nascore.spaces import CellSpace
-from nascore.trial import Agent, Evaluation, Trial
+from nascore.trial import Agent, Evaluation, Proposal, Trial
+
+Reward = Callable[[tuple[int, ...]], float]
 
 HEADS = [size for b in range(5) for size in (2 + b, 2 + b, 13, 13, 2)] * 2
 
@@ -49,7 +53,8 @@ def test_twenty_children_to_an_update_make_a_thousand() -> None:
     assert {int(state["step"]) for state in agent.optimizer.state.values()} == {3 * 2}
 
 
-def tell(agent: Agent, proposals, first: int, reward) -> list[float]:
+def tell(agent: Agent, proposals: Sequence[Proposal], first: int, reward: Reward) -> list[float]:
+    """The agent is told; what it was told comes back."""
     trials = [
         Trial(i, p, Evaluation({}, "table"), reward(p.actions))
         for i, p in enumerate(proposals, first)

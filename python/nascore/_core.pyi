@@ -24,12 +24,14 @@ __all__: list[str] = [
     "Net",
     "QTable",
     "Skeleton",
+    "SkipSpace",
     "Space",
     "Tree",
     "cell_hash",
     "expand",
     "expand_cells",
     "expand_layers",
+    "expand_skips",
     "graph_hash",
     "integers",
     "normal",
@@ -252,6 +254,14 @@ class LayerSpace(Space):
         widths: collections.abc.Sequence[int],
         dense: collections.abc.Sequence[int],
         strict: bool,
+    ) -> None: ...
+
+class SkipSpace(Space):
+    """
+    Layers of choices of the given sizes, and which they read.
+    """
+    def __init__(
+        self, depths: collections.abc.Sequence[int], sizes: collections.abc.Sequence[int]
     ) -> None: ...
 
 class QTable:
@@ -491,6 +501,21 @@ def expand_layers(
     The network of a layer code int16 `[L, 3]`: a chain, with dropout after every 2 layers.
 
     ValueError where it is too wide, the image too small, or the code no chain.
+    """
+
+def expand_skips(
+    layers: numpy.typing.NDArray[numpy.int16],
+    reads: numpy.typing.NDArray[numpy.bool],
+    channels: int,
+    height: int,
+    width: int,
+    classes: int,
+) -> Net:
+    """
+    The network of layers int16 `[L, 4]` (height, width, stride, channels of a convolution),
+    each of which reads the layers before it for which `reads` [L, L] holds.
+
+    ValueError where it is too wide or the code is none.
     """
 
 def graph_hash(

@@ -7,9 +7,9 @@
 
 #include "check.hpp"
 #include "nascore/layer_net.hpp"
-#include "nascore/skip_net.hpp"
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
+#include "nascore/skip_net.hpp"
 
 using namespace nascore;
 
@@ -94,9 +94,9 @@ void skips() {
   const std::int16_t layers[] = {3, 3, 1, 4, 1, 3, 2, 5, 1, 1, 1, 6};
   const bool reads[] = {false, false, false, false, false, false, true, true, false};
   const Net net = expand_skips(layers, reads, 3, {1, 6, 6}, 10);
-  const std::vector<Op> ops = {Op::kInput, Op::kStem,   Op::kRelu, Op::kStem, Op::kRelu,
-                               Op::kPad,   Op::kConcat, Op::kStem, Op::kRelu, Op::kGlobalPool,
-                               Op::kLinear};
+  const std::vector<Op> ops = {Op::kInput, Op::kStem,       Op::kRelu,   Op::kStem,
+                               Op::kRelu,  Op::kPad,        Op::kConcat, Op::kStem,
+                               Op::kRelu,  Op::kGlobalPool, Op::kLinear};
   CHECK(net.rows.size() == ops.size());
   for (std::size_t i = 0; i < ops.size(); ++i) CHECK(net.rows[i].op == ops[i]);
   CHECK(net.rows[4].out.height == 3);

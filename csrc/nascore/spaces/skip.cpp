@@ -28,8 +28,8 @@ SkipSpace::SkipSpace(std::vector<int> depths, std::vector<int> sizes) {
     before = depth;
   }
   for (const int size : sizes) {
-    require(1 <= size && size <= kMost, "a choice of " + std::to_string(size) +
-                                            " must be of 1 to " + std::to_string(kMost));
+    require(1 <= size && size <= kMost,
+            "a choice of " + std::to_string(size) + " must be of 1 to " + std::to_string(kMost));
   }
   const int layers = depths.back(), kinds = static_cast<int>(sizes.size());
   heads_ = {static_cast<int>(depths.size())};
