@@ -69,6 +69,7 @@ bench: $(VENV)/.tests
 evidence: $(VENV)/.tests
 	$(BIN)/python -m nascore.tables.make python/nascore/tables/blocks_digits.csv
 	$(BIN)/python benchmarks/evidence.py
+	$(BIN)/python benchmarks/evidence_digits.py
 
 # The generator writes "whatever makes an int" for an int, and no types for constants' elements.
 STUB := build/stubs/nascore/_core.pyi

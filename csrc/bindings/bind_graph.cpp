@@ -11,21 +11,13 @@
 #include "nascore/graph.hpp"
 #include "nascore/nsc.hpp"
 #include "nascore/ops.hpp"
+#include "nascore/spaces/dag.hpp"
 
 namespace nascore::bindings {
 
 namespace {
 
 using Codes = Given<std::int16_t>;
-
-std::string hex(Hash128 hash) {
-  std::string text(32, '0');
-  for (int i = 0; i < 32; ++i) {
-    const std::uint64_t half = i < 16 ? hash.high : hash.low;
-    text[i] = "0123456789abcdef"[half >> (60 - 4 * (i % 16)) & 15];
-  }
-  return text;
-}
 
 py::dict operations() {
   py::dict table;
@@ -207,6 +199,40 @@ Graph from_arrays(const Given<std::int32_t>& given_nodes, const Given<std::int32
   return graph;
 }
 
+Graph from_dag(const Given<std::int32_t>& given_rows, const Given<std::int32_t>& given_edges) {
+  const auto rows = checked(given_rows, "rows", {"V", 3});
+  const auto edges = checked(given_edges, "edges", {"E", 2});
+  const auto last = rows.shape(0);  // the number of the row that joins
+  if (last < 1 || last > DagCode::kMaxNodes + 1) {
+    throw py::value_error("a block has 1 to " + std::to_string(DagCode::kMaxNodes + 1) +
+                          " rows, this one " + std::to_string(last));
+  }
+  DagCode code;
+  code.nodes = static_cast<int>(last) - 1;
+  for (py::ssize_t v = 1; v <= last; ++v) {
+    const std::int32_t* field = rows.data(v - 1, 0);
+    const Node node = {static_cast<Op>(byte("node", v, "op", field[0])),
+                       byte("node", v, "kernel", field[1]), 1,
+                       byte("node", v, "dilation", field[2])};
+    if (v < last) {
+      code.node[v] = node;
+    } else {
+      code.join = node.op;
+    }
+  }
+  for (py::ssize_t e = 0; e < edges.shape(0); ++e) {
+    const int from = byte("edge", e, "from", *edges.data(e, 0));
+    const int to = byte("edge", e, "to", *edges.data(e, 1));
+    if (to < 1 || to > last || from >= to) {
+      throw py::value_error("node " + std::to_string(to) + " reads node " + std::to_string(from) +
+                            ", which is not before it");
+    }
+    (to < last ? code.reads[to] : code.result) |= std::uint64_t{1} << from;
+  }
+  validate(code);
+  return to_graph(code);
+}
+
 Array<std::int32_t> nodes_of(const Graph& graph) {
   Array<std::int32_t> out({py::ssize_t{graph.nodes}, py::ssize_t{4}});
   std::int32_t* field = out.mutable_data();
@@ -288,6 +314,10 @@ void bind_graph(py::module_& m) {
       .def_static("from_arrays", &from_arrays, py::arg("nodes"), py::arg("edges"),
                   "The graph of nodes `[V, 4]` (op, kernel, stride, dilation), edges `[E, 2]`.\n\n"
                   "ValueError names the node or edge that is wrong.")
+      .def_static("from_dag", &from_dag, py::arg("rows"), py::arg("edges"),
+                  "The graph of nodes `[V, 3]` (op, kernel, dilation) that sum what they read.\n\n"
+                  "Edges `[E, 2]` are between nodes numbered from 1, 0 being the input; the last\n"
+                  "row joins the result. Not cleaned. ValueError names the node that is wrong.")
       .def_property_readonly("nodes", &nodes_of, "op, kernel, stride, dilation: `[V, 4]`.")
       .def_property_readonly("edges", &edges_of, "from, to; parallel edges repeated: `[E, 2]`.")
       .def("clean", &clean, "The graph of the same function, without no-ops and dead nodes.")

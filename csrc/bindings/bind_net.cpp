@@ -9,6 +9,7 @@
 #include "nascore/layer_net.hpp"
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
+#include "nascore/signatures.hpp"
 #include "nascore/skip_net.hpp"
 
 namespace nascore::bindings {
@@ -48,6 +49,46 @@ py::typing::List<py::typing::Tuple<int, py::ellipsis>> inputs(const CostedNet& s
     for (int k = 0; k < row.inputs; ++k) indices[k] = self.net.inputs[row.first_input + k];
     out.append(indices);
   }
+  return out;
+}
+
+CostedNet from_rows(const Given<std::int64_t>& given,
+                    const std::vector<std::vector<std::int32_t>>& inputs) {
+  const auto table = checked(given, "rows", {"R", 9});
+  if (table.shape(0) != static_cast<py::ssize_t>(inputs.size())) {
+    throw py::value_error("rows has " + std::to_string(table.shape(0)) + " rows, inputs " +
+                          std::to_string(inputs.size()) + "; each row needs its inputs");
+  }
+  Net net;
+  const std::int64_t* cell = table.data();
+  for (std::size_t i = 0; i < inputs.size(); ++i, cell += 9) {
+    if (cell[0] < 0 || cell[0] >= static_cast<std::int64_t>(kOps.size())) {
+      throw py::value_error("row " + std::to_string(i) + " has op=" + std::to_string(cell[0]) +
+                            "; OPS has the operations' numbers");
+    }
+    for (int column = 1; column < 9; ++column) {
+      if (cell[column] < 0 || cell[column] > kMaxExtent) {
+        throw py::value_error("row " + std::to_string(i) + " has " + kColumns[column] + "=" +
+                              std::to_string(cell[column]) + "; it must be 0 to " +
+                              std::to_string(kMaxExtent));
+      }
+    }
+    const auto argument = [&](int column) { return static_cast<std::int32_t>(cell[column]); };
+    net.rows.push_back({static_cast<Op>(cell[0]), argument(1), argument(2), argument(3),
+                        argument(4), argument(5), Shape{cell[6], cell[7], cell[8]},
+                        static_cast<std::int32_t>(net.inputs.size()),
+                        static_cast<std::int32_t>(inputs[i].size())});
+    net.inputs.insert(net.inputs.end(), inputs[i].begin(), inputs[i].end());
+  }
+  py::gil_scoped_release release;
+  validate(net);
+  const NetCost total = cost(net);
+  return {std::move(net), total};
+}
+
+std::vector<std::string> names(const CostedNet& self) {
+  std::vector<std::string> out;
+  for (const Hash128 signature : signatures(self.net)) out.push_back(hex(signature));
   return out;
 }
 
@@ -152,8 +193,20 @@ void bind_net(py::module_& m) {
            "ValueError names the field that is out of range.");
 
   py::class_<CostedNet>(m, "Net", "A whole network as rows in the order in which they run.")
+      .def_static(
+          "from_rows", &from_rows, py::arg("rows"), py::arg("inputs"),
+          "The network of rows int64 `[R, 9]`, columns NET_COLUMNS, and per row those it reads.\n\n"
+          "ValueError names the row that cannot be built, the rule and what it should be.")
       .def_property_readonly("rows", &rows, "int64 `[R, 9]`, columns NET_COLUMNS.")
       .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")
+      .def_property_readonly(
+          "seams", [](const CostedNet& self) { return self.net.seams; },
+          "Rows that end one repeated block and begin the next.")
+      .def_property_readonly(
+          "signatures", &names,
+          "Per row a name of its own, a hash of it and of what feeds it; networks that have a "
+          "part\n"
+          "in common call it by the same name. A block's inside is named by the block alone.")
       .def_property_readonly(
           "params", [](const CostedNet& self) { return self.cost.params; }, "Trainable parameters.")
       .def_property_readonly(

@@ -63,7 +63,10 @@ class Writer {
     if (skeleton_.stem_pool) last = pool(3, last);
     for (std::size_t group = 0; group < skeleton_.widths.size(); ++group) {
       if (group > 0) last = pool(2, last);
-      for (int i = 0; i < skeleton_.blocks; ++i) last = block(skeleton_.widths[group], last);
+      for (int i = 0; i < skeleton_.blocks; ++i) {
+        last = block(skeleton_.widths[group], last);
+        net_.seams.push_back(last);
+      }
     }
     const Shape features = shape(last);
     last = append({Op::kRelu}, features, &last, 1);

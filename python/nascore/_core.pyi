@@ -19,13 +19,17 @@ __all__: list[str] = [
     "BlockSpace",
     "CellStack",
     "ChoicesSpace",
+    "DagSpace",
+    "EdgeDagSpace",
     "Graph",
     "LayerSpace",
     "Net",
+    "PythonSpace",
     "QTable",
     "Skeleton",
     "SkipSpace",
     "Space",
+    "SumDagSpace",
     "Tree",
     "cell_hash",
     "expand",
@@ -67,6 +71,16 @@ class Graph:
         `stride` is that of the operations on its inputs.
 
         ValueError says which block or output breaks which rule.
+        """
+    @staticmethod
+    def from_dag(
+        rows: numpy.typing.NDArray[numpy.int32], edges: numpy.typing.NDArray[numpy.int32]
+    ) -> Graph:
+        """
+        The graph of nodes `[V, 3]` (op, kernel, dilation) that sum what they read.
+
+        Edges `[E, 2]` are between nodes numbered from 1, 0 being the input; the last
+        row joins the result. Not cleaned. ValueError names the node that is wrong.
         """
     @staticmethod
     def from_nsc(code: numpy.typing.NDArray[numpy.int16]) -> Graph:
@@ -148,6 +162,16 @@ class Net:
     """
     A whole network as rows in the order in which they run.
     """
+    @staticmethod
+    def from_rows(
+        rows: numpy.typing.NDArray[numpy.int64],
+        inputs: collections.abc.Sequence[collections.abc.Sequence[int]],
+    ) -> Net:
+        """
+        The network of rows int64 `[R, 9]`, columns NET_COLUMNS, and per row those it reads.
+
+        ValueError names the row that cannot be built, the rule and what it should be.
+        """
     @property
     def inputs(self) -> list[tuple[int, ...]]:
         """
@@ -173,6 +197,17 @@ class Net:
         """
         int64 `[R, 9]`, columns NET_COLUMNS.
         """
+    @property
+    def seams(self) -> list[int]:
+        """
+        Rows that end one repeated block and begin the next.
+        """
+    @property
+    def signatures(self) -> list[str]:
+        """
+        Per row a name of its own, a hash of it and of what feeds it; networks that have a part
+        in common call it by the same name. A block's inside is named by the block alone.
+        """
 
 class Space:
     """
@@ -197,6 +232,10 @@ class Space:
     def head(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.int32]:
         """
         Which of the heads decides next, int32 `[n]`.
+        """
+    def key(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.uint64]:
+        """
+        uint64 `[n, 2]`, equal for states below which the same is found, whatever led to them.
         """
     def legal(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.bool]:
         """
@@ -255,6 +294,43 @@ class LayerSpace(Space):
         dense: collections.abc.Sequence[int],
         strict: bool,
     ) -> None: ...
+
+class PythonSpace(Space):
+    """
+    A space written in Python (`nascore.trial.Space`), for what walks spaces.
+    """
+    def __init__(self, space: typing.Any) -> None: ...
+
+class DagSpace(Space):
+    """
+    Blocks drawn as graphs of summing nodes.
+    """
+    def graph(self, state: numpy.typing.NDArray[numpy.int16]) -> Graph:
+        """
+        The graph of one finished state `[1, W]`, not cleaned.
+        """
+    def hash(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.uint64]:
+        """
+        Canonical hashes (high, low) of the cleaned graphs of finished states: `[n, 2]`.
+        """
+
+class EdgeDagSpace(DagSpace):
+    """
+    Nodes, then edges, then the end.
+    """
+    def __init__(
+        self,
+        operations: numpy.typing.NDArray[numpy.int32],
+        max_nodes: int,
+        max_edges: int,
+        erasing: bool,
+    ) -> None: ...
+
+class SumDagSpace(DagSpace):
+    """
+    Node by node: operation, then inputs.
+    """
+    def __init__(self, operations: numpy.typing.NDArray[numpy.int32], nodes: int) -> None: ...
 
 class SkipSpace(Space):
     """
@@ -337,8 +413,6 @@ class Tree:
     """
     Monte Carlo tree search over a space; nodes are numbers, the root 0.
     """
-
-    NODE_BYTES: typing.ClassVar[int] = 32
     def __init__(
         self,
         space: Space,
@@ -348,6 +422,7 @@ class Tree:
         prefix: collections.abc.Sequence[int] = [],
         open_after: int = 1,
         max_nodes: int = 4294967295,
+        transpositions: bool = False,
     ) -> None:
         """
         The tree below the state that the actions `prefix` lead to.
@@ -356,6 +431,9 @@ class Tree:
         `open_after` visits. With mean Q and n visits of a child, N of its parent, 'ucb1' is
         Q + 2c sqrt(2 ln N / n), unvisited children first; 'puct' is
         Q + c prior sqrt(N) / (1 + n), where Q is the parent's mean for an unvisited child.
+
+        With `transpositions` Q is the mean of all simulations through any node whose state has
+        the same key, while n and N stay those of the walked path.
         """
     def back_up(
         self, nodes: numpy.typing.NDArray[numpy.uint32], values: numpy.typing.NDArray[numpy.float64]
@@ -395,6 +473,8 @@ class Tree:
         visits: numpy.typing.NDArray[numpy.uint32],
         total: numpy.typing.NDArray[numpy.float64],
         prior: numpy.typing.NDArray[numpy.float32],
+        shared_visits: numpy.typing.NDArray[numpy.uint32],
+        shared_total: numpy.typing.NDArray[numpy.float64],
     ) -> None:
         """
         Replaces all of it by what `state` gave.
@@ -434,10 +514,13 @@ class Tree:
         numpy.typing.NDArray[numpy.uint32],
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.uint32],
+        numpy.typing.NDArray[numpy.float64],
     ]:
         """
         All of it: prefix, counters of simulations and completions, and of each node action,
-        children, first child, visits, sum of values, prior. ValueError while one waits.
+        children, first child, visits, sum of values, prior; with transpositions of each state,
+        in the order of their first nodes, visits and sum of values. ValueError while one waits.
         """
     def undo(
         self, nodes: numpy.typing.NDArray[numpy.uint32], values: numpy.typing.NDArray[numpy.float64]
@@ -448,6 +531,11 @@ class Tree:
     def visits(self, node: int) -> int:
         """
         Simulations that went through a node and have a value.
+        """
+    @property
+    def bytes(self) -> int:
+        """
+        All that the tree holds in memory.
         """
     @property
     def size(self) -> int:

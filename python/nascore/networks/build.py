@@ -40,6 +40,8 @@ class Network(nn.Module):
                 needed.update(call.inputs)
         self.plan = _with_spent([call for call in plan if call.row in needed])
         self.training_plan = _with_spent(plan)
+        names = (call.name for call in plan)
+        self.signatures = dict(zip(names, net.signatures[1:], strict=True))  # of each module's row
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [n, classes] of normalised images [n, C, H, W]."""

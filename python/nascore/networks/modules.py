@@ -211,4 +211,6 @@ MODULES: dict[str, Callable[[Row, Sequence[Row]], nn.Module]] = {
     "avg_pool_valid": lambda row, inputs: nn.AvgPool2d(_sides(row), row.stride),
     "pad": lambda row, inputs: Pad(row, inputs[0]),
     "conv_valid": lambda row, inputs: ConvValid(row, inputs[0].channels),
+    "conv_bias": lambda row, inputs: _convolution(row, inputs[0].channels, bias=True),
+    "batch_norm": lambda row, inputs: nn.BatchNorm2d(row.channels),
 }

@@ -29,12 +29,12 @@ class Recipe:
     restarts: int = 3  # at most, while the first epoch ends no better than chance
     restart_factor: float = 0.4  # of the learning rate, per restart
     init: Init = "he"  # of the weights
+    validate_last: int = 1  # epochs at the end whose best validation accuracy a search takes
     clip: float | None = None  # the most that the norm of all gradients together may be
     label_smoothing: float = 0.0
     auxiliary: float = 0.0  # weight of the loss of an auxiliary head
     drop_path_keep: float = 1.0  # of NASNet's paths, at the end; falls there linearly from 1
     drop_path_depth: bool = False  # fall less in earlier cells, as in the released code
-    validate_last: int = 1  # epochs at the end whose best validation accuracy a search takes
     threads: int = 1  # fixed, because other numbers round sums differently
 
     @classmethod
@@ -67,11 +67,11 @@ class Recipe:
             ("levels", all(0 < level <= 1 for level in self.levels), "fractions of lr"),
             ("restarts", self.restarts >= 0, "0 or more"),
             ("restart_factor", 0 < self.restart_factor <= 1, "in (0, 1]"),
+            ("validate_last", self.validate_last >= 1, "at least 1"),
             ("clip", self.clip is None or 0 < self.clip < math.inf, "above 0, or None"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
             ("auxiliary", 0 <= self.auxiliary < math.inf, "0 or more"),
             ("drop_path_keep", 0 < self.drop_path_keep <= 1, "in (0, 1]"),
-            ("validate_last", self.validate_last >= 1, "at least 1"),
             ("threads", self.threads >= 1, "at least 1"),
         ):
             if not holds:

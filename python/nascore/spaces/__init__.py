@@ -8,6 +8,7 @@ from nascore.spaces.cell import CellSpace
 from nascore.spaces.cell_stack import CellStack
 from nascore.spaces.chain import Chain
 from nascore.spaces.choices import ChoicesSpace
+from nascore.spaces.dag import EdgeDagSpace, SumDagSpace
 from nascore.spaces.layer import LayerSpace
 from nascore.spaces.published import NASNET_A, NASNET_A_PAPER
 from nascore.spaces.skeleton import Skeleton
@@ -20,6 +21,7 @@ AnySkeleton = Skeleton | Chain | CellStack | SkipNet
 SKELETONS: dict[str, type[AnySkeleton]] = {
     "block": Skeleton,
     "cell": CellStack,
+    "dag": Skeleton,
     "layer": Chain,
     "skip": SkipNet,
 }
@@ -35,8 +37,10 @@ __all__ = [
     "CellStack",
     "Chain",
     "ChoicesSpace",
+    "EdgeDagSpace",
     "LayerSpace",
     "Skeleton",
     "SkipNet",
     "SkipSpace",
+    "SumDagSpace",
 ]

@@ -31,11 +31,24 @@ def _block_graph(code: Code) -> tuple[_core.Graph, ...]:
     return (_core.Graph.from_nsc(block_rows(code)).clean(),)
 
 
+def _dag_graph(code: Code) -> tuple[_core.Graph, ...]:
+    numbers = [n for row in code for n in row]
+    if not code or min(map(len, code)) < 3 or not all(type(n) is int for n in numbers):
+        raise ValueError(f"a dag's code is rows (op, kernel, dilation, nodes read), got {code!r}")
+    for v, row in enumerate(code, 1):
+        if list(row[3:]) != sorted(set(row[3:])):
+            raise ValueError(f"node {v}: it reads {row[3:]}; each node once, in rising order")
+    edges = [(u, v) for v, row in enumerate(code, 1) for u in row[3:]]
+    rows = np.array([row[:3] for row in code], np.int32)
+    return (_core.Graph.from_dag(rows, np.array(edges, np.int32).reshape(-1, 2)).clean(),)
+
+
 # How a space's codes become cleaned graphs; None for a space whose architectures have none.
 _GRAPHS: dict[str, Callable[[Code], tuple[_core.Graph, ...]] | None] = {
     "block": _block_graph,
     "cell": cell_graphs,
     "choices": None,
+    "dag": _dag_graph,
     "layer": None,
     "skip": None,
 }
