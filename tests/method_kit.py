@@ -44,7 +44,7 @@ TOY = {
 }
 PREFIX = {"block": "[(1,2,3,0,0),(2,1,1,1,0)]", "layer": "C(16,3),P(2,2)"}
 # Of the methods that have but one, where it is not blocks.
-SPACE = {"metaqnn": "layer", "nas_rl": "skip"}
+SPACE = {"metaqnn": "layer", "nasnet": "cell", "nas_rl": "skip"}
 GOLDEN = Path(__file__).parent / "golden"
 
 
