@@ -16,6 +16,7 @@ from nascore.agents.ranked import Ranked
 from nascore.agents.unique_q_learning import UniqueQLearning
 from nascore.spaces import ChoicesSpace
 from nascore.trial import Agent, Evaluation, Trial
+from toys import SubsetSpace
 
 
 def random(seed: int) -> Agent:
@@ -40,6 +41,18 @@ def alphax_paper(seed: int) -> Agent:
     return AlphaX(agent_kit.SPACE, seed, AlphaXConfig(hidden=(8,), retrain_every=10))
 
 
+def alphax_in_python(seed: int) -> Agent:
+    """A space that the core does not know, and values that orders of the same things share."""
+    config = replace(ALPHAX, hidden=(8,), epochs=3, completions=20, transpositions=True)
+    return AlphaX(SubsetSpace(12, 4), seed, config)
+
+
+def alphax_below(seed: int) -> Agent:
+    """The published settings below two layers, values shared."""
+    config = AlphaXConfig(hidden=(8,), retrain_every=10, transpositions=True)
+    return AlphaX(agent_kit.SPACE, seed, config, agent_kit.SPACE.prefix("[(1,1,3,0,0)]"))
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -52,6 +65,8 @@ def alphax_paper(seed: int) -> Agent:
         ranked,
         alphax,
         alphax_paper,
+        alphax_in_python,
+        alphax_below,
     ],
 )
 def test_contract(make) -> None:

@@ -5,9 +5,11 @@
 #include <stdexcept>
 
 #include "arrays.hpp"
+#include "nascore/cell_net.hpp"
 #include "nascore/layer_net.hpp"
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
+#include "nascore/signatures.hpp"
 
 namespace nascore::bindings {
 namespace {
@@ -83,9 +85,23 @@ CostedNet from_rows(const Given<std::int64_t>& given,
   return {std::move(net), total};
 }
 
+std::vector<std::string> names(const CostedNet& self) {
+  std::vector<std::string> out;
+  for (const Hash128 signature : signatures(self.net)) out.push_back(hex(signature));
+  return out;
+}
+
 CostedNet expand_and_cost(const Graph& graph, const Skeleton& skeleton, std::int64_t channels,
                           std::int64_t height, std::int64_t width, int classes) {
   Net net = expand(graph, skeleton, {channels, height, width}, classes);
+  const NetCost total = cost(net);
+  return {std::move(net), total};
+}
+
+CostedNet expand_cells_and_cost(const Graph& normal, const Graph& reduction, const CellStack& stack,
+                                std::int64_t channels, std::int64_t height, std::int64_t width,
+                                int classes) {
+  Net net = expand(normal, reduction, stack, {channels, height, width}, classes);
   const NetCost total = cost(net);
   return {std::move(net), total};
 }
@@ -148,6 +164,19 @@ void bind_net(py::module_& m) {
            py::arg("stem_width"), py::arg("stem_stride"), py::arg("stem_pool"), py::arg("blocks"),
            py::arg("widths"), "ValueError names the field that is out of range.");
 
+  py::class_<CellStack>(m, "CellStack",
+                        "The fixed outside of a network of cells: stem, groups, classifier.")
+      .def(py::init([](int normal, std::int64_t filters, std::int64_t stem_width, int stem_stride,
+                       int stem_cells, int reductions, bool auxiliary) {
+             const CellStack stack{normal,     filters,    stem_width, stem_stride,
+                                   stem_cells, reductions, auxiliary};
+             validate(stack);
+             return stack;
+           }),
+           py::arg("normal"), py::arg("filters"), py::arg("stem_width"), py::arg("stem_stride"),
+           py::arg("stem_cells"), py::arg("reductions"), py::arg("auxiliary"),
+           "ValueError names the field that is out of range.");
+
   py::class_<CostedNet>(m, "Net", "A whole network as rows in the order in which they run.")
       .def_static(
           "from_rows", &from_rows, py::arg("rows"), py::arg("inputs"),
@@ -155,6 +184,14 @@ void bind_net(py::module_& m) {
           "ValueError names the row that cannot be built, the rule and what it should be.")
       .def_property_readonly("rows", &rows, "int64 `[R, 9]`, columns NET_COLUMNS.")
       .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")
+      .def_property_readonly(
+          "seams", [](const CostedNet& self) { return self.net.seams; },
+          "Rows that end one repeated block and begin the next.")
+      .def_property_readonly(
+          "signatures", &names,
+          "Per row a name of its own, a hash of it and of what feeds it; networks that have a "
+          "part\n"
+          "in common call it by the same name. A block's inside is named by the block alone.")
       .def_property_readonly(
           "params", [](const CostedNet& self) { return self.cost.params; }, "Trainable parameters.")
       .def_property_readonly(
@@ -169,6 +206,11 @@ void bind_net(py::module_& m) {
         py::arg("classes"),
         "The network of a block's graph, taken as it is, in a skeleton.\n\n"
         "ValueError where it is too wide, the image too small, or the graph no block.");
+  m.def("expand_cells", &expand_cells_and_cost, py::call_guard<py::gil_scoped_release>(),
+        py::arg("normal"), py::arg("reduction"), py::arg("stack"), py::arg("channels"),
+        py::arg("height"), py::arg("width"), py::arg("classes"),
+        "The network of two cells' graphs, cleaned before, in their stack.\n\n"
+        "ValueError where it is too wide, or a graph no cell.");
   m.def(
       "expand_layers", &expand_layers_and_cost, py::arg("code"), py::arg("dropout"),
       py::arg("channels"), py::arg("height"), py::arg("width"), py::arg("classes"),

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "nascore/graph.hpp"
@@ -36,6 +37,7 @@ struct Net {
   std::vector<NetRow> rows;          // row 0 is the input image, the last row the logits;
                                      // one that nobody else reads is an auxiliary head's
   std::vector<std::int32_t> inputs;  // indices of earlier rows
+  std::vector<std::int32_t> seams;   // rows that end one repeated block and begin the next
 };
 
 // Of the rows that lead to the logits: an auxiliary head, which only training runs, costs nothing.
@@ -63,6 +65,8 @@ Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classe
 
 // What every expansion begins with and is made of.
 void validate(Shape input, int classes);
+void require(bool holds, const char* field, std::int64_t value, const std::string& rule);
+void require_extent(const char* field, std::int64_t value);
 
 // What a row does to its inputs, the shapes aside.
 struct Step {

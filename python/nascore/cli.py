@@ -19,6 +19,7 @@ from nascore.cli_compare import compare
 if TYPE_CHECKING:
     from nascore.search import Search, Store, Workers
     from nascore.tasks import Task
+    from nascore.trial import Trial
 
 app = typer.Typer(
     help="Find neural network architectures with reinforcement learning.",
@@ -96,6 +97,10 @@ def search(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method."),
     ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Search below this partial architecture (alphax)."),
+    ] = None,
     limit_train: Annotated[int | None, typer.Option(help="Use this many training images.")] = None,
     workers: WorkersOption = 1,
     order: Annotated[
@@ -114,6 +119,8 @@ def search(
     if trials is not None:
         config = methods.with_settings(config, [f"trials={trials}"])
     config = methods.with_settings(config, settings or [])
+    if prefix is not None:
+        config = methods.with_prefix(method, config, prefix)
     data = _load(task, limit_train, seed)
     plan = methods.build(method, data, config, seed)
     run = run or Path("runs") / f"{method}-{Path(data.name).name}-{seed}"

@@ -13,9 +13,7 @@ States = npt.NDArray[np.int16]
 Actions = npt.NDArray[np.int32]
 
 
-def write(
-    space: Space, n: int, choose: Callable[[States, int], Actions]
-) -> tuple[States, Actions]:
+def write(space: Space, n: int, choose: Callable[[States, int], Actions]) -> tuple[States, Actions]:
     """Finished states `[n, W]` and the actions `[n, T]` that led there, -1 after the last.
 
     `choose(states [m, W], step)` decides for the unfinished ones.
@@ -67,4 +65,34 @@ def states_after(space: Space, episodes: Sequence[tuple[int, ...]]) -> States:
     states = space.start(len(episodes))
     for action in padded(episodes).T:  # a finished state stays as it is, whatever the action
         states = space.step(states, np.ascontiguousarray(action))
+    return states
+
+
+def varied(
+    space: Space,
+    parent: tuple[int, ...],
+    first: int,
+    places: npt.NDArray[np.float64],
+    uniforms: npt.NDArray[np.float64],
+) -> States:
+    """`n` finished states `[n, W]` that leave a parent's way at one decision from the `first` on.
+
+    `places` `[n]` says where, `uniforms` `[max_steps, n]` draws the other decision there. Later
+    ones are the parent's where they are legal, and else drawn too.
+    """
+    changed = first + (places * (len(parent) - first)).astype(np.int64)
+    states = space.start(len(places))
+    for step in range(space.max_steps):
+        rows = np.flatnonzero(~space.done(states))
+        if not rows.size:
+            break
+        legal = space.legal(states[rows])
+        keep = np.zeros(len(rows), bool)
+        if step < len(parent):
+            elsewhere = (changed[rows] == step) & (legal.sum(1) > 1)
+            keep = legal[:, parent[step]] & ~elsewhere
+            legal[elsewhere, parent[step]] = False
+        actions = draw(legal, uniforms[step, rows])
+        actions[keep] = parent[step] if step < len(parent) else 0
+        states[rows] = space.step(states[rows], actions)
     return states

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "describe",
     "figures",
     "names",
+    "with_prefix",
     "with_settings",
 ]
 
@@ -47,6 +49,17 @@ def config(method: str, preset: str = "small") -> Any:
     if preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
     return getattr(module, preset)()
+
+
+def with_prefix(method: str, config: Any, prefix: str) -> Any:
+    """`config` for a search below a partial architecture, in the text form of its space's codes.
+
+    Raises ValueError for a method that grows no tree.
+    """
+    if not hasattr(config, "prefix"):
+        able = ", ".join(name for name in names() if hasattr(_module(name).Config, "prefix"))
+        raise ValueError(f"prefix: {method} grows no tree that could begin there; these do: {able}")
+    return replace(config, prefix=prefix)
 
 
 def config_from_json(method: str, data: dict[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from nascore.evaluators.train import TrainEvaluator
 from nascore.networks.recipe import Recipe
 from nascore.search import Accuracy, AskTell, EarlyStop, Search
-from nascore.spaces import BlockSpace, Chain, LayerSpace, Skeleton
+from nascore.spaces import AnySkeleton, BlockSpace, Chain, LayerSpace, Skeleton
 from nascore.tasks import Task
 from nascore.trial import Agent, Limits, Reward, Space
 
@@ -121,9 +121,9 @@ SMALL_BLOCK = BlockProblem(
 )
 SMALL_LAYER = LayerProblem(
     max_layers=6,
-    widths=(8, 16, 32, 64),
-    dense=(128, 64, 32),
-    recipe=replace(_LAYER_SEARCH, epochs=6, batch=64, lr=3e-3),
+    widths=(4, 8, 16, 32),
+    dense=(64, 32, 16),
+    recipe=replace(_LAYER_SEARCH, epochs=6, batch=64, lr=1e-2),
     final=replace(_LAYER_FINAL, epochs=60, batch=64),
     time_limit_s=600.0,
 )
@@ -158,7 +158,7 @@ class AnyProblem:
         return problem
 
     @property
-    def skeleton(self) -> Skeleton | Chain:
+    def skeleton(self) -> AnySkeleton:
         return self.problem.skeleton
 
     @property
@@ -183,19 +183,22 @@ def search(
     agent: Agent,
     seed: int,
     reward: Reward | None = None,
+    evaluator: TrainEvaluator | None = None,
+    keep_weights: int = 0,
 ) -> Search:
     """One ask/tell stage in which `agent` proposes and short training scores.
 
-    The reward is the problem's unless another is given.
+    The reward and the evaluator are the problem's unless others are given.
     """
     stage = AskTell(
         agent,
-        problem.evaluator(task),
+        evaluator or problem.evaluator(task),
         reward or problem.reward(),
         config.trials,
         batch=config.batch,
         in_flight=config.in_flight,
         deadline_s=problem.time_limit_s,  # a worker that hangs far past it is killed
+        keep_weights=keep_weights,
     )
     return Search(method, asdict(config), task.name, seed, [stage])
 
