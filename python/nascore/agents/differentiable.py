@@ -32,38 +32,42 @@ _DRAW = 28  # random stream
 _CLIP = 5.0  # largest norm of the weights' gradient (DARTS)
 
 
-def rows_and_chances(choices: Choices) -> tuple[npt.NDArray[np.int16], Tensor]:
-    """Every row that a relaxed block can have, `[R, 5]`, and the probability that it has it."""
-    rows: list[tuple[int, ...]] = []
-    chances: list[Tensor] = []
+def possible_rows(max_layers: int) -> npt.NDArray[np.int16]:
+    """The rows `[R, 5]` that `chances` speaks of, some of which have none."""
+    each = (max_layers,)
+    i, o, p = np.indices(each + (len(UNARY),) + each).reshape(3, -1)
+    kind, kernel = np.array(UNARY)[o].T
+    unary = np.stack([i + 1, kind, kernel, p, 0 * i], axis=1)
+    i, p, q = np.indices(3 * each).reshape(3, -1)
+    adds = np.stack([i + 1, 0 * i + 5, 0 * i, p, q], axis=1)
+    ends = [(i + 1, 7, 0, 0, 0) for i in range(max_layers + 1)]
+    return np.concatenate([unary, adds, ends]).astype(np.int16)
+
+
+def chances(choices: Choices) -> Tensor:
+    """How likely a relaxed block has each of `possible_rows`, `[R]`."""
     alive = choices.alive()
-    before = torch.cat([alive.new_ones(1), alive[:-1]])
-    for i in range(len(alive)):
-        for o, (kind, kernel) in enumerate(UNARY):
-            rows += [(i + 1, kind, kernel, p, 0) for p in range(i + 1)]
-            chances.append(alive[i] * choices.ops[i, o] * choices.pred[i, : i + 1])
-        pairs = list(itertools.combinations(range(i + 1), 2))
-        rows += [(i + 1, 5, 0, p, q) for p, q in pairs]
-        lower, upper = [p for p, _ in pairs], [q for _, q in pairs]
-        chances.append(alive[i] * choices.ops[i, ADD] * choices.pair[i, lower, upper])
-        rows.append((i + 1, 7, 0, 0, 0))
-        chances.append((before[i] * choices.end[i])[None])
-    rows.append((len(alive) + 1, 7, 0, 0, 0))
-    chances.append(alive[-1:])
-    return np.array(rows, np.int16), torch.cat(chances)
+    unary = choices.ops[:, :ADD, None] * choices.pred[:, None]
+    adds = choices.ops[:, ADD, None, None] * choices.pair
+    before = torch.cat([alive.new_ones(1), alive])
+    ends = before * torch.cat([choices.end, alive.new_ones(1)])
+    written = alive[:, None, None]
+    return torch.cat([(written * unary).flatten(), (written * adds).flatten(), ends])
 
 
 class ExpectedTopology:
     """F_topology of a relaxed block's expected feature counts: it is linear in them."""
 
-    def __init__(self, topology: MirrorStimuli) -> None:
-        self.topology = topology
+    def __init__(self, topology: MirrorStimuli, max_layers: int) -> None:
+        rows = possible_rows(max_layers)
+        worth = topology.gamma ** (rows[:, 0] - 1.0) * (features(rows) @ topology.slope)
+        self.worth = torch.from_numpy(worth)
+        self.chance = float(topology.chance @ topology.slope)
 
     def __call__(self, choices: Choices) -> Tensor:
-        rows, chances = rows_and_chances(choices)
-        worth = self.topology.gamma ** (rows[:, 0] - 1.0) * (features(rows) @ self.topology.slope)
-        offset = float(self.topology.chance @ self.topology.slope)
-        return chances @ torch.as_tensor(worth, dtype=chances.dtype, device=chances.device) - offset
+        likely = chances(choices)
+        self.worth = self.worth.to(likely)
+        return likely @ self.worth - self.chance
 
 
 class Differentiable:
@@ -91,7 +95,7 @@ class Differentiable:
         self.space, self.seed, self.trials = space, seed, trials
         self.task, self.recipe = task, recipe
         self.device = find_device(device)
-        self.topology, self.weight = ExpectedTopology(topology), weight
+        self.topology, self.weight = ExpectedTopology(topology, space.max_layers), weight
         channels, *_ = task.shape
         self.network = build_relaxed(space.max_layers, skeleton, channels, task.classes, seed)
         place(self.network, self.device)
