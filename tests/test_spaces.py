@@ -20,6 +20,7 @@ from nascore.spaces import (
     ChoicesSpace,
     EdgeDagSpace,
     LayerSpace,
+    SkipSpace,
     SumDagSpace,
 )
 from nascore.trial import Space
@@ -42,6 +43,9 @@ RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
         LayerSpace(28, 12, strict=True),
         LayerSpace(8, 6, (8, 16), (32, 64)),
         LayerSpace(1, 1, (8,), ()),
+        SkipSpace(),
+        SkipSpace((2, 5), (3,), (1, 3), (1, 2, 3), (8,)),
+        SkipSpace((1,)),
         CellSpace(),
         CellSpace(4, combine=("add", "concat", "add_layer_norm", "add_instance_norm")),
         CellSpace(1, ("max3", "id"), ("add",), all_outputs=True),

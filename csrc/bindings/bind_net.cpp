@@ -10,6 +10,7 @@
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
 #include "nascore/signatures.hpp"
+#include "nascore/skip_net.hpp"
 
 namespace nascore::bindings {
 namespace {
@@ -118,6 +119,20 @@ CostedNet expand_layers_and_cost(const Given<std::int16_t>& given, bool dropout,
   return {std::move(net), total};
 }
 
+CostedNet expand_skips_and_cost(const Given<std::int16_t>& given_layers,
+                                const Given<bool>& given_reads, std::int64_t channels,
+                                std::int64_t height, std::int64_t width, int classes) {
+  const auto layers = checked(given_layers, "layers", {"L", 4});
+  const auto reads = checked(given_reads, "reads", {layers.shape(0), layers.shape(0)});
+  const std::int16_t* rows = layers.data();
+  const bool* mask = reads.data();
+  const auto count = static_cast<int>(layers.shape(0));
+  py::gil_scoped_release release;
+  Net net = expand_skips(rows, mask, count, {channels, height, width}, classes);
+  const NetCost total = cost(net);
+  return {std::move(net), total};
+}
+
 Array<std::int64_t> nsc_cost(const Given<std::int16_t>& given, const Skeleton& skeleton,
                              std::int64_t channels, std::int64_t height, std::int64_t width,
                              int classes) {
@@ -216,6 +231,11 @@ void bind_net(py::module_& m) {
       py::arg("channels"), py::arg("height"), py::arg("width"), py::arg("classes"),
       "The network of a layer code int16 `[L, 3]`: a chain, with dropout after every 2 layers.\n\n"
       "ValueError where it is too wide, the image too small, or the code no chain.");
+  m.def("expand_skips", &expand_skips_and_cost, py::arg("layers"), py::arg("reads"),
+        py::arg("channels"), py::arg("height"), py::arg("width"), py::arg("classes"),
+        "The network of layers int16 `[L, 4]` (height, width, stride, channels of a convolution),\n"
+        "each of which reads the layers before it for which `reads` [L, L] holds.\n\n"
+        "ValueError where it is too wide or the code is none.");
   m.def("nsc_cost", &nsc_cost, py::arg("codes"), py::arg("skeleton"), py::arg("channels"),
         py::arg("height"), py::arg("width"), py::arg("classes"),
         "params, macs and peak_bytes, int64 `[n, 3]`, of the cleaned blocks int16 `[n, L, 5]`.\n\n"

@@ -11,6 +11,7 @@
 #include "nascore/spaces/choices.hpp"
 #include "nascore/spaces/dag.hpp"
 #include "nascore/spaces/layer.hpp"
+#include "nascore/spaces/skip.hpp"
 #include "python_space.hpp"
 
 namespace nascore::bindings {
@@ -215,6 +216,10 @@ void bind_spaces(py::module_& m) {
              return std::make_unique<SumDagSpace>(operations(given), nodes);
            }),
            py::arg("operations"), py::arg("nodes"));
+
+  py::class_<SkipSpace, Space>(m, "SkipSpace",
+                               "Layers of choices of the given sizes, and which they read.")
+      .def(py::init<std::vector<int>, std::vector<int>>(), py::arg("depths"), py::arg("sizes"));
 }
 
 }  // namespace nascore::bindings

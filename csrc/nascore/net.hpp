@@ -86,8 +86,8 @@ Shape windowed(Shape in, const Step& step, std::int64_t channels);
 int append(Net& net, const Step& step, Shape out, const std::int32_t* inputs, int count);
 
 // Whether a net that somebody else wrote can be built: throws invalid_argument naming the row that
-// has no such inputs, arguments or shape, and what it should have. Arguments pass none of kMaxExtent
-// and kMaxWindow, so that costs stay within 64 bits.
+// has no such inputs, arguments or shape, and what it should have. Arguments pass none of
+// kMaxExtent and kMaxWindow, so that costs stay within 64 bits.
 void validate(const Net& net);
 
 // Throws domain_error where a sum passes 64 bits.

@@ -109,8 +109,8 @@ class Checker {
       require(r.inputs >= 2, "reads " + std::to_string(r.inputs) + " rows; it needs two or more");
     } else {
       const int wanted = k == Kind::kImage ? 0 : 1;
-      require(r.inputs == wanted, "reads " + std::to_string(r.inputs) + " rows; it needs " +
-                                      std::to_string(wanted));
+      require(r.inputs == wanted,
+              "reads " + std::to_string(r.inputs) + " rows; it needs " + std::to_string(wanted));
     }
     for (int i = 0; i < r.inputs; ++i) {
       require(0 <= input(i) && input(i) < at_,
@@ -150,11 +150,12 @@ class Checker {
     const std::int64_t least = window || reduce ? 1 : 0;
     in_range("kernel", r.kernel, least, window ? kMaxWindow : chance ? r.stride : least);
     in_range("kernel_width", r.kernel_width, square ? r.kernel : least,
-             square || chance ? r.kernel : window ? kMaxWindow : least);
+             square || chance ? r.kernel
+             : window         ? kMaxWindow
+                              : least);
     in_range("dilation", r.dilation, 1, dilated ? kMaxWindow : 1);
     in_range("groups", r.groups, 1, grouped ? kMaxExtent : 1);
-    require(r.groups == 1 ||
-                (r.out.channels % r.groups == 0 && shape(0).channels % r.groups == 0),
+    require(r.groups == 1 || (r.out.channels % r.groups == 0 && shape(0).channels % r.groups == 0),
             "has groups=" + std::to_string(r.groups) + ", which must divide its channels and " +
                 "those of its input");
     require(!reduce || r.out.channels >= 2, "needs two channels or more");
@@ -180,11 +181,11 @@ class Checker {
       case Kind::kCombine:
         for (int i = 1; i < r.inputs; ++i) {
           const Shape other = shape(i);
-          require(r.op == Op::kAdd ? other == in
-                                   : other.height == in.height && other.width == in.width,
-                  "reads " + text(in) + " and " + text(other) +
-                      (r.op == Op::kAdd ? "; they must be equal"
-                                        : "; heights and widths must be equal"));
+          require(
+              r.op == Op::kAdd ? other == in : other.height == in.height && other.width == in.width,
+              "reads " + text(in) + " and " + text(other) +
+                  (r.op == Op::kAdd ? "; they must be equal"
+                                    : "; heights and widths must be equal"));
         }
         if (r.op == Op::kAdd) return in;
         for (int i = 1; i < r.inputs; ++i) in.channels += shape(i).channels;

@@ -247,7 +247,9 @@ def retrain(
     ensemble: Annotated[
         int | None, typer.Option(metavar="K", help="The mean of the K best instead of one.")
     ] = None,
-    blocks: Annotated[int | None, typer.Option(help="Blocks in each group.")] = None,
+    blocks: Annotated[
+        int | None, typer.Option(help="Blocks, or Normal cells, in each group.")
+    ] = None,
     width: Annotated[
         int | None,
         typer.Option(help="Channels of the first group; the others follow in proportion."),
@@ -267,7 +269,8 @@ def retrain(
     with open_run(run) as store:
         meta, chosen = store.meta, choose(store, trial, ensemble)
     config = methods.config_from_json(meta["method"], meta["config"])
-    skeleton = config.skeleton.resized(blocks, width)
+    # NASNet's method has another, larger one for the winner.
+    skeleton = getattr(config, "final_skeleton", config.skeleton).resized(blocks, width)
     recipe = config.final if epochs is None else replace(config.final, epochs=epochs)
     if task is None and limit_train is None:
         limit_train = meta.get("limit_train")

@@ -20,6 +20,7 @@ class Recipe:
     optimizer: Literal["adam", "sgd"]
     lr: float
     momentum: float = 0.9  # of sgd; Adam has 0.9, 0.999 and 1e-8
+    nesterov: bool = False  # of sgd
     weight_decay: float = 0.0
     schedule: Literal["drops", "cosine"] = "drops"
     drops: tuple[float, ...] = ()  # when the learning rate is multiplied by drop_factor
@@ -58,6 +59,7 @@ class Recipe:
             ("batch", self.batch >= 2, "at least 2, for batch norm"),
             ("lr", 0 < self.lr < math.inf, "above 0"),
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("nesterov", not self.nesterov or self.momentum > 0, "off where momentum is 0"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
             ("drops", all(0 < drop < 1 for drop in self.drops), "fractions of the epochs"),
             ("drop_factor", 0 < self.drop_factor <= 1, "in (0, 1]"),

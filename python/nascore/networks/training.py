@@ -162,7 +162,12 @@ class _Training:
             )
         else:
             self.optimizer = torch.optim.SGD(
-                parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+                parameters,
+                recipe.lr,
+                recipe.momentum,
+                weight_decay=recipe.weight_decay,
+                nesterov=recipe.nesterov,
+                fused=True,
             )
         half = self.device.type == "cuda" and low_precision() is torch.float16
         self.scaler = torch.GradScaler(self.device.type, enabled=half)

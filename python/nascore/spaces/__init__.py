@@ -12,8 +12,10 @@ from nascore.spaces.dag import EdgeDagSpace, SumDagSpace
 from nascore.spaces.layer import LayerSpace
 from nascore.spaces.published import NASNET_A, NASNET_A_PAPER
 from nascore.spaces.skeleton import Skeleton
+from nascore.spaces.skip import SkipSpace
+from nascore.spaces.skip_net import SkipNet
 
-AnySkeleton = Skeleton | Chain | CellStack
+AnySkeleton = Skeleton | Chain | CellStack | SkipNet
 
 # What turns the architectures of a space into networks.
 SKELETONS: dict[str, type[AnySkeleton]] = {
@@ -21,6 +23,7 @@ SKELETONS: dict[str, type[AnySkeleton]] = {
     "cell": CellStack,
     "dag": Skeleton,
     "layer": Chain,
+    "skip": SkipNet,
 }
 
 __all__ = [
@@ -37,5 +40,7 @@ __all__ = [
     "EdgeDagSpace",
     "LayerSpace",
     "Skeleton",
+    "SkipNet",
+    "SkipSpace",
     "SumDagSpace",
 ]
