@@ -32,9 +32,15 @@ TINY = {
         "skeleton.widths=(8,8)",
         "skeleton.stem_width=8",
     ),
+    "dag": (
+        "max_nodes=4",
+        "recipe.epochs=1",
+        "skeleton.widths=(8,8)",
+        "skeleton.stem_width=8",
+    ),
     "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
 }
-TOY = {"block": ("max_layers=4",), "layer": ("max_layers=4",)}
+TOY = {"block": ("max_layers=4",), "dag": ("max_nodes=5",), "layer": ("max_layers=4",)}
 SPACE = {"metaqnn": "layer"}  # of the methods that have but one, where it is not blocks
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from nascore.evaluators.train import TrainEvaluator
 from nascore.networks.recipe import Recipe
 from nascore.search import Accuracy, AskTell, EarlyStop, Search
-from nascore.spaces import BlockSpace, Chain, LayerSpace, Skeleton
+from nascore.spaces import BlockSpace, Chain, EdgeDagSpace, LayerSpace, Skeleton, SumDagSpace
 from nascore.tasks import Task
 from nascore.trial import Agent, Limits, Reward, Space
 
@@ -111,6 +111,34 @@ class LayerProblem:
         return Accuracy(self.floor, scale=1.0)
 
 
+@dataclass(frozen=True)
+class DagProblem:
+    """Cells of NAS-Bench-101 or blocks of summing nodes; the training is a choice, BlockQNN's."""
+
+    kind: Literal["edges", "sums"] = "edges"
+    max_nodes: int = 7  # of "edges", with input and output
+    max_edges: int = 9
+    erasing: bool = False  # whether nodes may come after edges, as AlphaX has it
+    nodes: int = 17  # of "sums", as a graph hypernetwork has them
+    skeleton: Skeleton = _CIFAR
+    recipe: Recipe = _SEARCH
+    final: Recipe = _FINAL  # what `retrain` uses
+    floor: float = 0.0  # the reward of a failed or empty block
+    limits: Limits = _LIMITS
+    time_limit_s: float | None = None  # per block
+
+    def space(self, task: Task) -> EdgeDagSpace | SumDagSpace:
+        if self.kind == "sums":
+            return SumDagSpace(self.nodes)
+        return EdgeDagSpace(self.max_nodes, self.max_edges, erasing=self.erasing)
+
+    def evaluator(self, task: Task) -> TrainEvaluator:
+        return _training(task, self)
+
+    def reward(self) -> Accuracy:
+        return Accuracy(self.floor)
+
+
 # For two CPU cores and small images, in minutes: every value is a choice.
 SMALL_BLOCK = BlockProblem(
     max_layers=6,
@@ -128,7 +156,15 @@ SMALL_LAYER = LayerProblem(
     time_limit_s=600.0,
 )
 
-_BLOCK, _LAYER = BlockProblem(), LayerProblem()
+SMALL_DAG = DagProblem(
+    nodes=5,
+    skeleton=SMALL_BLOCK.skeleton,
+    recipe=SMALL_BLOCK.recipe,
+    final=SMALL_BLOCK.final,
+    time_limit_s=600.0,
+)
+
+_BLOCK, _DAG, _LAYER = BlockProblem(), DagProblem(), LayerProblem()
 
 
 @dataclass(frozen=True)
@@ -148,13 +184,14 @@ class Loop:
 class AnyProblem:
     """The problem of one of the spaces: what an agent that works in all of them is given."""
 
-    space: Literal["block", "layer"] = "block"
+    space: Literal["block", "dag", "layer"] = "block"
     block: BlockProblem = _BLOCK
+    dag: DagProblem = _DAG
     layer: LayerProblem = _LAYER
 
     @property
-    def problem(self) -> BlockProblem | LayerProblem:
-        problem: BlockProblem | LayerProblem = getattr(self, self.space)
+    def problem(self) -> BlockProblem | DagProblem | LayerProblem:
+        problem: BlockProblem | DagProblem | LayerProblem = getattr(self, self.space)
         return problem
 
     @property
@@ -169,6 +206,7 @@ class AnyProblem:
 # The small problem of every space, and a search of that size.
 SMALL: dict[str, Any] = {
     "block": SMALL_BLOCK,
+    "dag": SMALL_DAG,
     "layer": SMALL_LAYER,
     "trials": 160,
     "batch": 8,
@@ -200,7 +238,7 @@ def search(
     return Search(method, asdict(config), task.name, seed, [stage])
 
 
-def _training(task: Task, problem: BlockProblem | LayerProblem) -> TrainEvaluator:
+def _training(task: Task, problem: BlockProblem | DagProblem | LayerProblem) -> TrainEvaluator:
     return TrainEvaluator(
         task, problem.skeleton, problem.recipe, problem.limits, problem.time_limit_s
     )
