@@ -32,6 +32,12 @@ TINY = {
         "skeleton.widths=(8,8)",
         "skeleton.stem_width=8",
     ),
+    "dag": (
+        "max_nodes=4",
+        "recipe.epochs=1",
+        "skeleton.widths=(8,8)",
+        "skeleton.stem_width=8",
+    ),
     "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
     "cell": ("blocks=1", "recipe.epochs=1", "skeleton.filters=2", "skeleton.stem_width=4"),
     "skip": ("depths=(2,3)", "filters=(4,8)", "recipe.epochs=2", "recipe.lr=0.05"),
@@ -39,6 +45,7 @@ TINY = {
 TOY = {
     "block": ("max_layers=4",),
     "cell": ("blocks=2",),
+    "dag": ("max_nodes=5",),
     "layer": ("max_layers=4",),
     "skip": ("depths=(3,4)",),
 }

@@ -56,9 +56,7 @@ def relaxed(seed: int, layers: int = 4) -> Relaxed:
 
 def draw(choices: Choices, n: int) -> list[list[tuple[int, ...]]]:
     with torch.no_grad():
-        return [
-            _write(choices, _inverse(iter(_core.uniform(7, 89, i << 8, 12)))) for i in range(n)
-        ]
+        return [_write(choices, _inverse(iter(_core.uniform(7, 89, i << 8, 12)))) for i in range(n)]
 
 
 def rows_and_chances(choices: Choices) -> tuple[np.ndarray, np.ndarray]:
