@@ -12,7 +12,7 @@ import pytest
 from nascore import methods, tasks
 from nascore.agents.random import Random
 from nascore.search import AskTell, Search
-from nascore.trial import Evaluation, Proposal, Trial
+from nascore.trial import Evaluation, Job, Proposal, Trial
 from toys import ToyEvaluator
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -33,12 +33,15 @@ def test_a_rival_differs_in_the_agent_alone(method: str) -> None:
     assert rival.method == f"{method}-by-chance"
     assert type(theirs.agent) is Random
     assert type(ours.agent) is not Random
-    same = ("reward", "trials", "batch", "in_flight", "deadline_s", "evaluator")
+    same = ("trials", "batch", "in_flight", "deadline_s", "evaluator")
     assert [getattr(theirs, name) for name in same] == [getattr(ours, name) for name in same]
-    # What either proposes, the other could have.
+    found = Evaluation({"val_accuracy": 0.5, "macs": 1e6, "density": 1.0}, "proxy")
+    # What either proposes, the other could have, for the same reward.
     for agent, other in ((ours.agent, theirs.agent), (theirs.agent, ours.agent)):
         for proposal in agent.ask(5):
             assert other.space.actions(proposal.architecture)
+            job = Job(0, proposal.architecture, 0)
+            assert theirs.reward(job, found) == ours.reward(job, found)
 
 
 def trial(number: int, code: str, reward: float, repeat_of: int | None = None) -> Trial:
