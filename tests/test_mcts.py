@@ -12,6 +12,7 @@ from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
 from nascore.agents.random import Random
 from nascore.spaces import ChoicesSpace
 from nascore.trial import Agent, Evaluation, Proposal, Trial
+from toys import SubsetSpace
 
 SPACE = ChoicesSpace((3, 3, 3))
 TREE_ALONE = AlphaXConfig(members=0, c=0.1)
@@ -43,7 +44,7 @@ def trial(proposal: Proposal, reward: float, *, ok: bool = True) -> Trial:
 
 
 def root_mean(agent: AlphaX) -> tuple[int, float]:
-    _, _, _, _, _, visits, total, _ = agent.tree.state()
+    _, _, _, _, _, visits, total, *_ = agent.tree.state()
     return int(visits[0]), float(total[0] / max(1, visits[0]))
 
 
@@ -155,3 +156,18 @@ def test_a_state_from_another_space_is_refused() -> None:
     agent.ask(5)
     with pytest.raises(ValueError, match="another space"):
         AlphaX(ChoicesSpace((2, 3)), 0, TREE_ALONE).load_state_dict(agent.state_dict())
+
+
+def test_a_space_in_python_is_searched_like_one_of_the_core() -> None:
+    """It finds the best 4 of 12 things among 495 sets before chance would have tried half."""
+    space = SubsetSpace(12, 4)
+    for transpositions in (False, True):
+        agent = AlphaX(space, 0, replace(TREE_ALONE, transpositions=transpositions))
+        seen = set()
+        while len(seen) < 200:
+            [proposal] = agent.ask(1)
+            seen.add(proposal.architecture.hash)
+            agent.tell([trial(proposal, float(sum(proposal.architecture.code)))])
+            if sorted(proposal.architecture.code) == [8, 9, 10, 11]:
+                break
+        assert sorted(proposal.architecture.code) == [8, 9, 10, 11]

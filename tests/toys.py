@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from nascore import _core
 from nascore.files import write_whole
 from nascore.search import AskTell, Search
@@ -67,6 +70,58 @@ class ToyEvaluator:
 
 def leave(*_: object) -> None:
     """The whole life of a worker process that fails to start."""
+
+
+class SubsetSpace:
+    """`size` of `items` things, in Python alone: the order in which they are taken is nothing."""
+
+    name = "subset"
+
+    def __init__(self, items: int, size: int) -> None:
+        self.heads = (items,)
+        self.max_steps = size
+
+    def start(self, n: int) -> npt.NDArray[np.int16]:
+        return np.full((n, self.max_steps), -1, np.int16)
+
+    def head(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.int32]:
+        return np.zeros(len(state), np.int32)
+
+    def legal(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
+        taken = (state[:, :, None] == np.arange(self.heads[0])).any(1)
+        return ~taken & ~self.done(state)[:, None]
+
+    def step(
+        self, state: npt.NDArray[np.int16], action: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.int16]:
+        after = state.copy()
+        for row, chosen in zip(after, action.tolist(), strict=True):
+            row[np.flatnonzero(row < 0)[:1]] = chosen
+        return after
+
+    def done(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
+        return state[:, -1] >= 0
+
+    def observe(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+        return state
+
+    def features(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+        return (state[:, :, None] == np.arange(self.heads[0])).any(1).astype(np.float32)
+
+    def key(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.uint64]:
+        taken = self.features(state).astype(np.uint64) @ (1 << np.arange(self.heads[0])).astype(
+            np.uint64
+        )
+        return np.stack([taken, taken * 0], axis=1)
+
+    def decode(self, state: npt.NDArray[np.int16]) -> list[Architecture]:
+        return [
+            Architecture(self.name, tuple(code), f"{sum(1 << item for item in code):032x}")
+            for code in state.tolist()
+        ]
+
+    def actions(self, architecture: Architecture) -> tuple[int, ...]:
+        return architecture.code
 
 
 SPACE = ChoicesSpace((4, 4, 4))

@@ -27,16 +27,6 @@ std::string text(Shape s) {
          std::to_string(s.width);
 }
 
-void require(bool holds, const char* field, std::int64_t value, const std::string& rule) {
-  if (holds) return;
-  throw std::invalid_argument(std::string(field) + "=" + std::to_string(value) + " must be " +
-                              rule);
-}
-
-void require_extent(const char* field, std::int64_t value) {
-  require(1 <= value && value <= kMaxExtent, field, value, "1 to " + std::to_string(kMaxExtent));
-}
-
 // The weights of a row: those that each pixel of its output is multiplied by, and the others.
 struct Weights {
   std::int64_t multiplied, others;
@@ -204,6 +194,16 @@ class Writer {
 };
 
 }  // namespace
+
+void require(bool holds, const char* field, std::int64_t value, const std::string& rule) {
+  if (holds) return;
+  throw std::invalid_argument(std::string(field) + "=" + std::to_string(value) + " must be " +
+                              rule);
+}
+
+void require_extent(const char* field, std::int64_t value) {
+  require(1 <= value && value <= kMaxExtent, field, value, "1 to " + std::to_string(kMaxExtent));
+}
 
 void validate(const Skeleton& skeleton) {
   require_extent("stem_width", skeleton.stem_width);

@@ -11,6 +11,7 @@
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
 #include "nascore/signatures.hpp"
+#include "nascore/skip_net.hpp"
 
 using namespace nascore;
 
@@ -123,10 +124,32 @@ void names() {
             .size() == 12);
 }
 
+// Layer 3 reads layers 1 and 2, of which the second is half as large.
+void skips() {
+  const std::int16_t layers[] = {3, 3, 1, 4, 1, 3, 2, 5, 1, 1, 1, 6};
+  const bool reads[] = {false, false, false, false, false, false, true, true, false};
+  const Net net = expand_skips(layers, reads, 3, {1, 6, 6}, 10);
+  const std::vector<Op> ops = {Op::kInput, Op::kStem,       Op::kRelu,   Op::kStem,
+                               Op::kRelu,  Op::kPad,        Op::kConcat, Op::kStem,
+                               Op::kRelu,  Op::kGlobalPool, Op::kLinear};
+  CHECK(net.rows.size() == ops.size());
+  for (std::size_t i = 0; i < ops.size(); ++i) CHECK(net.rows[i].op == ops[i]);
+  CHECK(net.rows[4].out.height == 3);
+  CHECK(net.rows[6].out.channels == 9 && net.rows[6].out.height == 6);
+  const bool later[] = {false, true, false, false, false, false, false, false, false};
+  CHECK_THROWS(std::invalid_argument, expand_skips(layers, later, 3, {1, 6, 6}, 10));
+  CHECK_THROWS(std::invalid_argument, expand_skips(layers, reads, 0, {1, 6, 6}, 10));
+  const std::int16_t even[] = {2, 3, 1, 4};
+  CHECK_THROWS(std::invalid_argument, expand_skips(even, reads, 1, {1, 6, 6}, 10));
+  const std::int16_t none[] = {1, 3, 0, 4};
+  CHECK_THROWS(std::invalid_argument, expand_skips(none, reads, 1, {1, 6, 6}, 10));
+}
+
 }  // namespace
 
 int main() {
   names();
+  skips();
   layers();
   chain();
   projection();

@@ -7,14 +7,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
-from nascore.networks import Network, Recipe, build_net, fit
+from nascore.networks import Network, Recipe, build_net, fit, require_parts
 from nascore.networks.scoring import find_device
 from nascore.networks.weights import copy_weights, save_weights
 from nascore.search.folder import RunError, unwritable
-from nascore.spaces import Architecture, Chain, Skeleton
+from nascore.spaces import SKELETONS, AnySkeleton, Architecture
 from nascore.tasks import Task
 from nascore.trial import Evaluation, Job, Limits, WeightsRef
 
@@ -28,12 +29,12 @@ class TrainEvaluator:
     of the parameters, half of the other epochs are saved. Raises RunError where weights cannot be
     read or written.
 
-    Raises ValueError where the task's images are too small for the skeleton, or the device is
-    not there.
+    Raises ValueError where the task's images are too small for the skeleton, the recipe trains
+    what that has not, or the device is not there.
     """
 
     task: Task
-    skeleton: Skeleton | Chain
+    skeleton: AnySkeleton
     recipe: Recipe
     limits: Limits = field(default_factory=Limits)
     time_limit_s: float | None = None  # per architecture
@@ -44,7 +45,9 @@ class TrainEvaluator:
         if not 0 < self.warm_epochs <= 1:
             raise ValueError(f"warm_epochs={self.warm_epochs} must be above 0, and 1 at most")
         find_device(self.device)
-        self.skeleton.expand(self.skeleton.simplest, self.task.shape, self.task.classes)
+        net = self.skeleton.expand(self.skeleton.simplest, self.task.shape, self.task.classes)
+        with torch.device("meta"):
+            require_parts(Network(net), self.recipe)
 
     def key(self, architecture: Architecture) -> str:
         setting = [asdict(value) for value in (self.skeleton, self.recipe, self.limits)]
@@ -55,12 +58,15 @@ class TrainEvaluator:
         return [self._evaluate(job) for job in jobs]
 
     def _evaluate(self, job: Job) -> Evaluation:
-        if job.architecture.space != self.skeleton.simplest.space:
+        if SKELETONS.get(job.architecture.space) is not type(self.skeleton):
             raise TypeError(f"a {job.architecture.space} architecture has no place in the skeleton")
         metrics: dict[str, float] = {}
-        if (graph := job.architecture.graph) is not None:
-            metrics = {"density": graph.density(), "longest_path": float(graph.longest_path())}
-            if graph.layers() == 0:
+        if graphs := job.architecture.graphs:  # of two cells the mean density and the longer path
+            metrics = {
+                "density": fmean(graph.density() for graph in graphs),
+                "longest_path": float(max(graph.longest_path() for graph in graphs)),
+            }
+            if not any(graph.layers() for graph in graphs):
                 return Evaluation(metrics, "proxy", "invalid", "empty block")
         try:
             net = self.skeleton.expand(job.architecture, self.task.shape, self.task.classes)

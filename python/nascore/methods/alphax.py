@@ -19,6 +19,7 @@ class Config(_problem.AnyProblem, _problem.Loop):
     trials: int = 1000  # that the published CIFAR-10 search took
     warm_epochs: float = 2 / 7  # choice: the share of the epochs, where weights are inherited
     agent: AlphaXConfig = _PAPER
+    prefix: str | None = None  # the beginning of a code, with which all proposals begin
 
 
 def paper() -> Config:
@@ -32,9 +33,14 @@ def small() -> Config:
 
 
 def build(task: Task, config: Config, seed: int) -> Search:
-    """The search of this method over `task`."""
+    """The search of this method over `task`; ValueError where `prefix` begins no code."""
     problem = config.problem
-    agent = AlphaX(problem.space(task), seed, config.agent)
+    space = problem.space(task)
+    try:
+        prefix = () if config.prefix is None else space.prefix(config.prefix)
+    except ValueError as error:
+        raise ValueError(f"prefix {config.prefix!r}: {error}") from None
+    agent = AlphaX(space, seed, config.agent, prefix)
     return _problem.search(
         "alphax",
         task,
