@@ -227,7 +227,8 @@ class AlphaX:
             ranked = self.config.target == "rank"
             best = _normal(1 - 0.5 / n) if ranked else self._value(self._sorted[-1])
             worth = expected_improvement(mean, std, best)
-        return np.argsort(-worth, kind="stable").tolist()
+        order: list[int] = np.argsort(-worth, kind="stable").tolist()
+        return order
 
     def _back_up(self, end: npt.NDArray[np.uint32], value: float) -> None:
         self.tree.back_up(end, np.array([value]))
