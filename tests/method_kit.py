@@ -32,19 +32,32 @@ TINY = {
         "skeleton.widths=(8,8)",
         "skeleton.stem_width=8",
     ),
+    "dag": (
+        "max_nodes=4",
+        "recipe.epochs=1",
+        "skeleton.widths=(8,8)",
+        "skeleton.stem_width=8",
+    ),
     "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
     "cell": ("blocks=1", "recipe.epochs=1", "skeleton.filters=2", "skeleton.stem_width=4"),
     "skip": ("depths=(2,3)", "filters=(4,8)", "recipe.epochs=2", "recipe.lr=0.05"),
 }
 TOY = {
     "block": ("max_layers=4",),
-    "layer": ("max_layers=4",),
     "cell": ("blocks=2",),
+    "dag": ("max_nodes=5",),
+    "layer": ("max_layers=4",),
     "skip": ("depths=(3,4)",),
 }
-PREFIX = {"block": "[(1,2,3,0,0),(2,1,1,1,0)]", "layer": "C(16,3),P(2,2)", "cell": "max3(0)+id(1)"}
+PREFIX = {
+    "block": "[(1,2,3,0,0),(2,1,1,1,0)]",
+    "cell": "max3(0)+id(1)",
+    "dag": "[0,1]",
+    "layer": "C(16,3),P(2,2)",
+    "skip": "[0,2]",
+}
 # Of the methods that have but one, where it is not blocks.
-SPACE = {"metaqnn": "layer", "nas_rl": "skip"}
+SPACE = {"metaqnn": "layer", "nasnet": "cell", "nas_rl": "skip"}
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -160,13 +173,14 @@ def a_tree_may_begin_at_a_prefix(name: str) -> None:
             search(name, (), prefix=PREFIX["block"])
         return
     for space in spaces(name):
-        begins = PREFIX[space].rstrip("]")
-        settings = fitted(name, space, TOY[space], "trials=40")
+        settings = fitted(name, space, TOY[space], "trials=16")
         built = search(name, settings, prefix=PREFIX[space])
         assert methods.config_from_json(name, built.meta["config"]).prefix == PREFIX[space]
-        found = {trial.architecture for trial in built}
-        assert len(found) > 20
-        assert all(architecture.text.startswith(begins) for architecture in found)
+        begins = built.stages[0].agent.space.prefix(PREFIX[space])
+        proposals = [trial.proposal for trial in built]
+        assert all(proposal.actions[: len(begins)] == begins for proposal in proposals)
+        found = {proposal.architecture for proposal in proposals}
+        assert len(found) > 8
         for wrong in ("nonsense", next(iter(found)).text):
             with pytest.raises(ValueError, match=r"^prefix '.*': "):
                 search(name, settings, prefix=wrong)

@@ -209,22 +209,6 @@ def test_a_cell_that_does_not_read_the_one_before_it_leaves_no_dead_rows() -> No
     assert build_net(net)(torch.randn(2, 3, 32, 32)).shape == (2, 10)
 
 
-def test_a_cell_that_did_not_change_keeps_its_names() -> None:
-    """Children find trained weights by these names."""
-    space, stack = CellSpace(2), CellStack(2, 4)
-    one, other = (
-        stack.expand(space.architecture(f"{SMALL_CELL} / {cell}"), (3, 32, 32), 10)
-        for cell in ("max3(0)+sep3(1) id(2)+conv1(0)", "max3(0)+sep7(1) id(2)+conv1(0)")
-    )
-    assert len(one.seams) == 1 + 3 * 2 + 2  # the stem and the cells
-    assert one.seams == other.seams
-    names = enumerate(zip(one.signatures, other.signatures, strict=True))
-    changed = [i for i, (ours, theirs) in names if ours != theirs]
-    reductions = [range(one.seams[k - 1] + 1, one.seams[k] + 1) for k in (3, 6)]
-    assert changed
-    assert all(any(i in rows for rows in reductions) for i in changed)
-
-
 @pytest.mark.parametrize("side", [8, 32])
 def test_an_auxiliary_head_runs_in_training_alone(side: int) -> None:
     stack = replace(TINY, auxiliary=True)

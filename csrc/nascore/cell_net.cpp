@@ -21,7 +21,6 @@ class Stack {
     nascore::append(net_, {Op::kInput}, input, nullptr, 0);
     last_ = window(square(Op::kStem, 3, stack_.stem_stride), stack_.stem_width, 0);
     previous_ = last_;
-    net_.seams.push_back(last_);
     for (int i = stack_.stem_cells; i > 0; --i) cell(reduction_, stack_.filters >> i, 2);
     std::int64_t filters = stack_.filters;
     for (int group = 0; group <= stack_.reductions; ++group) {
@@ -119,7 +118,7 @@ class Stack {
     }
     previous_ = last_;
     last_ = output;
-    net_.seams.push_back(last_);
+    net_.seams.push_back(output);
   }
 
   int project(std::int64_t filters, int from, int stride = 1) {
