@@ -42,7 +42,12 @@ TOY = {
     "cell": ("blocks=2",),
     "skip": ("depths=(3,4)",),
 }
-PREFIX = {"block": "[(1,2,3,0,0),(2,1,1,1,0)]", "layer": "C(16,3),P(2,2)"}
+PREFIX = {
+    "block": "[(1,2,3,0,0),(2,1,1,1,0)]",
+    "layer": "C(16,3),P(2,2)",
+    "cell": "conv3(0)+avg3(1)",
+    "skip": "[1,0,2]",
+}
 # Of the methods that have but one, where it is not blocks.
 SPACE = {"metaqnn": "layer", "nasnet": "cell", "nas_rl": "skip"}
 GOLDEN = Path(__file__).parent / "golden"
@@ -160,14 +165,16 @@ def a_tree_may_begin_at_a_prefix(name: str) -> None:
             search(name, (), prefix=PREFIX["block"])
         return
     for space in spaces(name):
-        begins = PREFIX[space].rstrip("]")
+        begins = PREFIX[space].rstrip("]")  # of a code's text, or of decisions
         settings = fitted(name, space, TOY[space], "trials=40")
         built = search(name, settings, prefix=PREFIX[space])
         assert methods.config_from_json(name, built.meta["config"]).prefix == PREFIX[space]
-        found = {trial.architecture for trial in built}
+        found = {(trial.architecture.text, trial.proposal.actions) for trial in built}
         assert len(found) > 20
-        assert all(architecture.text.startswith(begins) for architecture in found)
-        for wrong in ("nonsense", next(iter(found)).text):
+        for text, actions in found:
+            written = str([*actions]).replace(" ", "")
+            assert (written if space == "skip" else text).startswith(begins)
+        for wrong in ("nonsense", next(iter(found))[0]):
             with pytest.raises(ValueError, match=r"^prefix '.*': "):
                 search(name, settings, prefix=wrong)
 
