@@ -56,9 +56,7 @@ def relaxed(seed: int, layers: int = 4) -> Relaxed:
 
 def draw(choices: Choices, n: int) -> list[list[tuple[int, ...]]]:
     with torch.no_grad():
-        return [
-            _write(choices, _inverse(iter(_core.uniform(7, 89, i << 8, 12)))) for i in range(n)
-        ]
+        return [_write(choices, _inverse(iter(_core.uniform(7, 89, i << 8, 12)))) for i in range(n)]
 
 
 def rows_and_chances(choices: Choices) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +132,7 @@ def test_a_block_that_is_sure_computes_what_it_says() -> None:
         x = torch.randn(2, 4, 5, 5, dtype=torch.float64)
         got = block(x, network.choices())
         start = block.project(x)
-        one = block.rows[0][1](start)
+        one = block.rows[0].ops[1](start)
         expected = torch.cat([torch.zeros_like(one), one, start + one], 1)
     assert torch.allclose(got, expected, atol=1e-10)
 
@@ -143,7 +141,7 @@ def test_a_block_that_is_sure_computes_what_it_says() -> None:
 def test_operations_keep_the_shape(op: int, module: tuple[int, int]) -> None:
     network = build_relaxed(1, Skeleton(4, 1, False, 1, (4,)), 1, 2, seed=0)
     [block] = network.blocks
-    assert block.rows[0][op](torch.randn(2, 4, 5, 7)).shape == (2, 4, 5, 7)
+    assert block.rows[0].ops[op](torch.randn(2, 4, 5, 7)).shape == (2, 4, 5, 7)
     assert SPACE.architecture([(1, *module, 0, 0)]).code[0][1:3] == module
 
 
@@ -165,7 +163,7 @@ def test_it_trains_weights_and_choices(topology: MirrorStimuli) -> None:
     learner.ask(4)
     after = learner.network.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert {"choices.ops", "choices.preds", "head.2.weight", "blocks.1.rows.0.1.1.weight"} <= moved
+    assert {"choices.ops", "choices.preds", "head.2.weight", "blocks.1.rows.0.ops.1.1.weight"} <= moved
 
 
 def test_the_weight_of_topology_draws_the_choices(topology: MirrorStimuli) -> None:

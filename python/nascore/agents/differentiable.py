@@ -35,7 +35,7 @@ _CLIP = 5.0  # largest norm of the weights' gradient (DARTS)
 def possible_rows(max_layers: int) -> npt.NDArray[np.int16]:
     """The rows `[R, 5]` that `chances` speaks of, some of which have none."""
     each = (max_layers,)
-    i, o, p = np.indices(each + (len(UNARY),) + each).reshape(3, -1)
+    i, o, p = np.indices((*each, len(UNARY), *each)).reshape(3, -1)
     kind, kernel = np.array(UNARY)[o].T
     unary = np.stack([i + 1, kind, kernel, p, 0 * i], axis=1)
     i, p, q = np.indices(3 * each).reshape(3, -1)

@@ -103,9 +103,7 @@ def build(task: Task, config: Config, seed: int) -> Search:
     )
 
 
-def relaxed_agent(
-    task: Task, config: Config, topology: MirrorStimuli, seed: int
-) -> Differentiable:
+def relaxed_agent(task: Task, config: Config, topology: MirrorStimuli, seed: int) -> Differentiable:
     """The learner of the differentiable version."""
     return Differentiable(
         config.space(task),
@@ -117,7 +115,8 @@ def relaxed_agent(
         lr=config.choices_lr,
         weight_decay=config.choices_decay,
         topology=topology,
-        weight=config.topology_weight / 100,  # the loss is in nats, of the size of accuracies in 0..1
+        weight=config.topology_weight
+        / 100,  # the loss is in nats, of the size of accuracies in 0..1
     )
 
 
