@@ -147,7 +147,8 @@ def test_operations_keep_the_shape(op: int, module: tuple[int, int]) -> None:
 
 def agent(topology: MirrorStimuli, weight: float = 0.3, seed: int = 0) -> Differentiable:
     config = methods.with_settings(
-        methods.config("irlas"), (*TINY, f"topology_weight={100 * weight}", "choices_lr=0.1")
+        methods.config("irlas"),
+        (*TINY, f"topology_weight={100 * weight}", "choices_lr=0.1", "relaxed.batch=64"),
     )
     return irlas.relaxed_agent(tasks.load("digits", limit_train=320), config, topology, seed)
 
@@ -163,7 +164,12 @@ def test_it_trains_weights_and_choices(topology: MirrorStimuli) -> None:
     learner.ask(4)
     after = learner.network.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert {"choices.ops", "choices.preds", "head.2.weight", "blocks.1.rows.0.ops.1.1.weight"} <= moved
+    assert {
+        "choices.ops",
+        "choices.preds",
+        "head.2.weight",
+        "blocks.1.rows.0.ops.1.1.weight",
+    } <= moved
 
 
 def test_the_weight_of_topology_draws_the_choices(topology: MirrorStimuli) -> None:

@@ -17,7 +17,6 @@ from nascore.spaces.published import EXPERTS
 from nascore.tasks import Task
 from nascore.trial import Agent, Evaluation, Job, Reward, Trial
 
-
 # Of the relaxed network's weights, as in DARTS.
 _RELAXED = Recipe(50, 64, "sgd", 0.025, weight_decay=3e-4, schedule="cosine")
 

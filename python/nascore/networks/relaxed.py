@@ -121,9 +121,7 @@ class _Block(nn.Module):
             x = F.max_pool2d(x, 2)
         either = choices.pair.sum(1) + choices.pair.sum(2)  # [L, L] that an add reads a row
         results = [self.project(x)]
-        for row, share, pred, add in zip(
-            self.rows, choices.ops, choices.pred, either, strict=True
-        ):
+        for row, share, pred, add in zip(self.rows, choices.ops, choices.pred, either, strict=True):
             y = row(_mix(pred, results), share)
             results.append(y + share[ADD] * _mix(add, results))
         reads = choices.ops[:, :ADD].sum(1, keepdim=True) * choices.pred
