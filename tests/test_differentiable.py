@@ -132,7 +132,7 @@ def test_a_block_that_is_sure_computes_what_it_says() -> None:
         x = torch.randn(2, 4, 5, 5, dtype=torch.float64)
         got = block(x, network.choices())
         start = block.project(x)
-        one = block.rows[0][1](start)
+        one = block.rows[0].ops[1](start)
         expected = torch.cat([torch.zeros_like(one), one, start + one], 1)
     assert torch.allclose(got, expected, atol=1e-10)
 
@@ -141,13 +141,14 @@ def test_a_block_that_is_sure_computes_what_it_says() -> None:
 def test_operations_keep_the_shape(op: int, module: tuple[int, int]) -> None:
     network = build_relaxed(1, Skeleton(4, 1, False, 1, (4,)), 1, 2, seed=0)
     [block] = network.blocks
-    assert block.rows[0][op](torch.randn(2, 4, 5, 7)).shape == (2, 4, 5, 7)
+    assert block.rows[0].ops[op](torch.randn(2, 4, 5, 7)).shape == (2, 4, 5, 7)
     assert SPACE.architecture([(1, *module, 0, 0)]).code[0][1:3] == module
 
 
 def agent(topology: MirrorStimuli, weight: float = 0.3, seed: int = 0) -> Differentiable:
     config = methods.with_settings(
-        methods.config("irlas"), (*TINY, f"topology_weight={100 * weight}", "choices_lr=0.1")
+        methods.config("irlas"),
+        (*TINY, f"topology_weight={100 * weight}", "choices_lr=0.1", "relaxed.batch=64"),
     )
     return irlas.relaxed_agent(tasks.load("digits", limit_train=320), config, topology, seed)
 
@@ -163,7 +164,12 @@ def test_it_trains_weights_and_choices(topology: MirrorStimuli) -> None:
     learner.ask(4)
     after = learner.network.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert {"choices.ops", "choices.preds", "head.2.weight", "blocks.1.rows.0.1.1.weight"} <= moved
+    assert {
+        "choices.ops",
+        "choices.preds",
+        "head.2.weight",
+        "blocks.1.rows.0.ops.1.1.weight",
+    } <= moved
 
 
 def test_the_weight_of_topology_draws_the_choices(topology: MirrorStimuli) -> None:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import space_kit
 from nascore import _core
 from nascore.agents.random import Random
 from nascore.networks import build_net
-from nascore.spaces import Architecture, BlockSpace, Chain, LayerSpace, Skeleton
+from nascore.spaces import (
+    Architecture,
+    BlockSpace,
+    CellSpace,
+    CellStack,
+    Chain,
+    EdgeDagSpace,
+    LayerSpace,
+    Skeleton,
+    SkipNet,
+    SkipSpace,
+    SumDagSpace,
+)
 
 OP = {name: code for name, (code, _, _) in _core.OPS.items()}
 NAME = {code: name for name, code in OP.items()}
@@ -316,20 +327,35 @@ def test_a_net_of_rows_costs_and_runs() -> None:
     assert network(torch.zeros(2, 4, 9, 8)).shape == (2, 3)
 
 
-@given(st.integers(0, 2**32), st.sampled_from(["block", "layer"]))
-@settings(max_examples=40, deadline=None)
-def test_what_the_spaces_write_obeys_the_rules(seed: int, kind: str) -> None:
-    space = BlockSpace(8) if kind == "block" else LayerSpace(28, 6, (4, 8), (16,))
-    skeleton = Skeleton(8, 1, True, 2, (8, 16)) if kind == "block" else Chain()
-    [proposal] = Random(space, seed).ask(1)
-    try:
-        net = skeleton.expand(proposal.architecture, (3, 28, 28), 10)
-    except ValueError:  # too wide, as random blocks may be
-        return
-    again = _core.Net.from_rows(net.rows, net.inputs)
-    assert (again.rows == net.rows).all()
-    assert again.inputs == net.inputs
-    assert (again.params, again.macs, again.peak_bytes) == (net.params, net.macs, net.peak_bytes)
+WRITERS = [
+    (BlockSpace(8), Skeleton(8, 1, True, 2, (8, 16))),
+    (EdgeDagSpace(), Skeleton.small()),
+    (SumDagSpace(6), Skeleton.small()),
+    (LayerSpace(64, 6, (4, 8), (16,)), Chain()),
+    (CellSpace(), CellStack.small()),
+    (CellSpace(2), CellStack(1, 8, stem_width=8, stem_cells=1, auxiliary=True)),
+    (SkipSpace((6,), strides=(1, 2)), SkipNet()),
+]
+
+
+@pytest.mark.parametrize(("space", "skeleton"), WRITERS, ids=lambda value: type(value).__name__)
+def test_what_the_spaces_write_obeys_the_rules(space: Any, skeleton: Any) -> None:
+    written = 0
+    for proposal in Random(space, 5).ask(30):
+        try:
+            net = skeleton.expand(proposal.architecture, (3, 64, 64), 10)
+        except ValueError:  # too wide, or an empty block
+            continue
+        written += 1
+        again = _core.Net.from_rows(net.rows, net.inputs)
+        assert (again.rows == net.rows).all()
+        assert again.inputs == net.inputs
+        assert (again.params, again.macs, again.peak_bytes) == (
+            net.params,
+            net.macs,
+            net.peak_bytes,
+        )
+    assert written > 10
 
 
 COLUMN = {name: i for i, name in enumerate(_core.NET_COLUMNS)}

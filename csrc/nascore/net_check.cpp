@@ -22,6 +22,7 @@ enum class Kind : std::uint8_t {
   kImage,
   kWindow,      // slides over an image: a kernel, a stride
   kPixelwise,   // the shape stays
+  kPad,         // the image grows
   kCombine,     // two inputs or more
   kFlattening,  // an image becomes a vector
   kDense,
@@ -52,6 +53,8 @@ Kind kind(Op op) {
     case Op::kDropPath:
     case Op::kBatchNorm:
       return Kind::kPixelwise;
+    case Op::kPad:
+      return Kind::kPad;
     case Op::kAdd:
     case Op::kConcat:
       return Kind::kCombine;
@@ -190,6 +193,8 @@ class Checker {
         if (r.op == Op::kAdd) return in;
         for (int i = 1; i < r.inputs; ++i) in.channels += shape(i).channels;
         return in;
+      case Kind::kPad:
+        return {in.channels, std::max(in.height, r.out.height), std::max(in.width, r.out.width)};
       case Kind::kFlattening:
         if (r.op == Op::kGlobalPool) return {in.channels, 1, 1};
         return {in.channels * in.height * in.width, 1, 1};

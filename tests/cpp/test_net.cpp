@@ -145,6 +145,25 @@ void skips() {
   CHECK_THROWS(std::invalid_argument, expand_skips(none, reads, 1, {1, 6, 6}, 10));
 }
 
+void given_rows() {
+  Net net = expand(block("[(1,1,3,0,0),(2,5,0,0,1)]"), skeleton(8, {8, 16}), {3, 4, 4}, 10);
+  validate(net);
+  const auto complaint = [&](auto change) {
+    Net other = net;
+    change(other);
+    return complaint_of([&] { validate(other); });
+  };
+  CHECK_EQ(complaint([](Net& n) { n.rows[2].out.height = 5; }),
+           "row 2, conv, has shape 8x5x4; its inputs make it 8x4x4");
+  CHECK_EQ(complaint([](Net& n) { n.rows[2].kernel = 1 << 20; }),
+           "row 2, conv, has kernel=1048576; it must be 1 to 1024");
+  CHECK_EQ(complaint([](Net& n) { n.inputs[n.rows[2].first_input] = 7; }),
+           "row 2, conv, reads row 7; rows read earlier ones");
+  CHECK_EQ(complaint([](Net& n) { n.rows[0].op = Op::kTerminal; }),
+           "row 0, terminal, has no place in a network");
+  CHECK_EQ(complaint_of([] { validate(Net{}); }), "a network has at least its input row");
+}
+
 }  // namespace
 
 int main() {
@@ -155,4 +174,5 @@ int main() {
   projection();
   twins_are_freed_once();
   limits();
+  given_rows();
 }

@@ -114,20 +114,16 @@ class _Block(nn.Module):
         super().__init__()
         self.shrink = shrink
         self.project = _conv(wide, width, 1)
-        self.rows = nn.ModuleList(
-            nn.ModuleList(_operation(kind, kernel, width) for kind, kernel in UNARY)
-            for _ in range(max_layers)
-        )
+        self.rows = nn.ModuleList(_Mixed(width) for _ in range(max_layers))
 
     def forward(self, x: Tensor, choices: Choices) -> Tensor:
         if self.shrink:
             x = F.max_pool2d(x, 2)
         either = choices.pair.sum(1) + choices.pair.sum(2)  # [L, L] that an add reads a row
         results = [self.project(x)]
-        for ops, share, pred, add in zip(self.rows, choices.ops, choices.pred, either, strict=True):
-            read = _mix(pred, results)
-            mixed = sum(p * op(read) for p, op in zip(share, ops, strict=False))
-            results.append(mixed + share[ADD] * _mix(add, results))
+        for row, share, pred, add in zip(self.rows, choices.ops, choices.pred, either, strict=True):
+            y = row(_mix(pred, results), share)
+            results.append(y + share[ADD] * _mix(add, results))
         reads = choices.ops[:, :ADD].sum(1, keepdim=True) * choices.pred
         reads = choices.alive()[:, None] * (reads + choices.ops[:, ADD:] * either)
         unread = torch.prod(1 - reads, 0)[1:]  # layers 1 to L - 1; none reads the last
@@ -135,7 +131,19 @@ class _Block(nn.Module):
         return torch.cat([p * y for p, y in zip(leaf, results[1:], strict=True)], 1)
 
 
+class _Mixed(nn.Module):
+    """All operations of one input, by their shares."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.ops = nn.ModuleList(_operation(kind, kernel, width) for kind, kernel in UNARY)
+
+    def forward(self, x: Tensor, share: Tensor) -> Tensor:
+        return _mix(share, [op(x) for op in self.ops])
+
+
 def _mix(shares: Tensor, results: list[Tensor]) -> Tensor:
+    """The sum of the results by the first of the shares."""
     mixed = shares[0] * results[0]
     for p, y in zip(shares[1:], results[1:], strict=False):
         mixed = mixed + p * y
