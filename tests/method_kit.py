@@ -33,10 +33,12 @@ TINY = {
         "skeleton.stem_width=8",
     ),
     "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
+    "skip": ("depths=(2,3)", "filters=(4,8)", "recipe.epochs=2", "recipe.lr=0.05"),
 }
-TOY = {"block": ("max_layers=4",), "layer": ("max_layers=4",)}
+TOY = {"block": ("max_layers=4",), "layer": ("max_layers=4",), "skip": ("depths=(3,4)",)}
 PREFIX = {"block": "[(1,2,3,0,0),(2,1,1,1,0)]", "layer": "C(16,3),P(2,2)"}
-SPACE = {"metaqnn": "layer"}  # of the methods that have but one, where it is not blocks
+# Of the methods that have but one, where it is not blocks.
+SPACE = {"metaqnn": "layer", "nas_rl": "skip"}
 GOLDEN = Path(__file__).parent / "golden"
 
 

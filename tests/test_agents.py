@@ -9,12 +9,13 @@ import pytest
 
 import agent_kit
 from agent_kit import evolution, policy_gradient, q_learning, ranked
+from nascore.agents.anchors import LayerController
 from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
 from nascore.agents.q_learning import epsilon_at
 from nascore.agents.random import Random
 from nascore.agents.ranked import Ranked
 from nascore.agents.unique_q_learning import UniqueQLearning
-from nascore.spaces import ChoicesSpace
+from nascore.spaces import ChoicesSpace, SkipSpace
 from nascore.trial import Agent, Evaluation, Trial
 from toys import SubsetSpace
 
@@ -71,6 +72,13 @@ def alphax_below(seed: int) -> Agent:
 )
 def test_contract(make) -> None:
     agent_kit.check(make)
+
+
+def test_contract_of_the_layer_controller() -> None:
+    space = SkipSpace((2, 3, 5))
+    agent_kit.check(
+        lambda seed: LayerController(space, seed, deeper_every=12, units=8, batch=3, lr=0.01), space
+    )
 
 
 def test_random_is_uniform_at_every_step() -> None:

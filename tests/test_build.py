@@ -56,7 +56,7 @@ def small_nets(n: int) -> list[_core.Net]:
 
 
 def image_of(net: _core.Net, n: int = 1, device: str = "cpu") -> Tensor:
-    return torch.randn(n, *net.rows[0, 5:].tolist(), device=device)
+    return torch.randn(n, *net.rows[0, 6:].tolist(), device=device)
 
 
 def costs_agree(n: int) -> None:
@@ -86,12 +86,12 @@ def measured_peak(net: _core.Net) -> int:
     """The most bytes of results alive when a row has been computed; checks every row's shape."""
     network = build_net(net).eval()
     last_reader_of_image = max(i for i, inputs in enumerate(net.inputs) if 0 in inputs)
-    image_bytes = 4 * int(net.rows[0, 5:].prod())  # the caller holds it; a row may still read it
+    image_bytes = 4 * int(net.rows[0, 6:].prod())  # the caller holds it; a row may still read it
     alive: dict[int, int] = {}
     totals = []
 
     def after_row(i: int, out: Tensor) -> None:
-        assert out.shape[1:] == tuple(net.rows[i, 5 : 4 + out.dim()])
+        assert out.shape[1:] == tuple(net.rows[i, 6 : 5 + out.dim()])
         alive[i] = out.numel() * out.element_size()
         weakref.finalize(out, alive.pop, i)
         totals.append(sum(alive.values()) + (image_bytes if i <= last_reader_of_image else 0))
@@ -126,7 +126,7 @@ def test_leaves_are_concatenated() -> None:
 def module(
     op: str, kernel: int = 0, stride: int = 1, dilation: int = 1, groups: int = 1
 ) -> nn.Module:
-    row = Row(0, kernel, stride, dilation, groups, 4, 0, 0)
+    row = Row(0, kernel, kernel, stride, dilation, groups, 4, 0, 0)
     return MODULES[op](row, [row]).eval()
 
 

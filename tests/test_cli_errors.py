@@ -257,6 +257,7 @@ def test_a_q_table_from_another_space(run: Path) -> None:
 def test_nothing_to_retrain(run: Path) -> None:
     refused("run has no trial that succeeded; see `nascore show`", "retrain", run)
     refused("trial=3: .*run has no such trial; see `nascore show", "retrain", run, "--trial", 3)
+    refused("run has no trial that succeeded", "retrain", run, "--ensemble", 2)
     assert not (run / "model").exists()
 
 
@@ -269,6 +270,11 @@ def test_what_cannot_be_retrained(run: Path, tmp_path: Path) -> None:
     before = contents(run)
     message = f"trial={failed.number} failed: empty block"
     refused(message, "retrain", run, "--trial", failed.number)
+    distinct = len({t.architecture.hash for t in trials if t.evaluation.ok})
+    message = f"ensemble=.*run has {distinct} distinct networks that succeeded; give 2 to as many"
+    for k in (-1, 0, 1, distinct + 1):
+        refused(message, "retrain", run, "--ensemble", k)
+    refused("trial=0 and ensemble=2: give one", "retrain", run, "--ensemble", 2, "--trial", 0)
     refused("unknown task 'digit'", "retrain", run, "--task", "digit")
     refused("blocks=0", "retrain", run, "--blocks", 0)
     refused("stem_width=0 must be 1 to", "retrain", run, "--width", 0)

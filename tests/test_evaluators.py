@@ -103,7 +103,7 @@ def test_failures_of_the_training_are_statuses(
         one(replace(train, time_limit_s=60.0), CONV, deadline_s=1e-3),
     ):
         assert (evaluation.status, evaluation.message) == ("timed out", "in epoch 1")
-    full = Fit("out of memory", "no more", None, 0, 0.1, 0.0)
+    full = Fit("out of memory", "no more", None, None, 0, 0.1, 0.0)
     monkeypatch.setattr("nascore.evaluators.train.fit", lambda *_, **__: full)
     evaluation = one(train, CONV)
     assert (evaluation.status, evaluation.message) == ("out of memory", "no more")

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from nascore import tasks
-from nascore.networks import Epoch, Recipe, accuracy
-from nascore.retrain import Retrained, load_model, retrain
+from nascore.networks import Ensemble, Epoch, Recipe, accuracy
+from nascore.retrain import Retrained, load_model, retrain, retrain_ensemble
 from nascore.search import RunError, folder
 from nascore.spaces import BlockSpace, Skeleton
 from nascore.tasks import Task
@@ -126,6 +126,91 @@ def test_a_model_meets_data_with_more_classes(model: Retrained) -> None:
     message = "the network has 10 outputs, twelve has 12 classes: build and train one"
     with pytest.raises(ValueError, match=message):
         accuracy(load_model(model.path), task, "test", "cpu")
+
+
+WIDE = BlockSpace().architecture("[(1,1,5,0,0),(2,5,0,0,1)]")
+
+
+@pytest.fixture(scope="module")
+def ensemble(digits: Task, tmp_path_factory: pytest.TempPathFactory) -> Retrained:
+    out = tmp_path_factory.mktemp("retrain") / "ensemble"
+    return retrain_ensemble([BLOCK, WIDE], digits, TINY, RECIPE, 3, out, "cpu")
+
+
+def test_an_ensemble_is_the_mean_of_its_members(
+    ensemble: Retrained, model: Retrained, digits: Task
+) -> None:
+    whole = load_model(ensemble.path)
+    assert isinstance(whole, Ensemble)
+    assert not any(module.training for module in whole.modules())
+    first, second = (load_model(member.path) for member in ensemble.members)
+    theirs = load_model(model.path).state_dict()  # a member is what it would be alone
+    assert all(torch.equal(value, theirs[name]) for name, value in first.state_dict().items())
+    images = torch.randn(20, 1, 8, 8)
+    mean = (first(images).softmax(1) + second(images).softmax(1)) / 2
+    torch.testing.assert_close(whole(images).exp(), mean)
+    for part, measured in (("test", ensemble.test_accuracy), ("valid", ensemble.val_accuracy)):
+        assert accuracy(whole, digits, part, "cpu").accuracy == measured
+    for member, network in zip(ensemble.members, (first, second), strict=True):
+        assert accuracy(network, digits, "valid", "cpu").accuracy == member.val_accuracy
+    assert ensemble.params == sum(member.params for member in ensemble.members)
+    assert ensemble.macs == sum(member.macs for member in ensemble.members)
+
+
+def test_only_the_ensemble_is_tested(ensemble: Retrained) -> None:
+    cards = [
+        json.loads((path / "model.json").read_text())
+        for path in (ensemble.path, *(member.path for member in ensemble.members))
+    ]
+    assert [card.get("test_accuracy") for card in cards] == [ensemble.test_accuracy, None, None]
+    assert cards[0]["architecture"] == [BLOCK.to_json(), WIDE.to_json()]
+
+
+def test_a_finished_ensemble_is_not_trained_or_tested_again(
+    ensemble: Retrained, digits: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nascore.retrain.fit", None)
+    monkeypatch.setattr("nascore.retrain.accuracy", None)
+    again = retrain_ensemble([BLOCK, WIDE], digits, TINY, RECIPE, 3, ensemble.path, "cpu")
+    members = tuple(replace(member, fresh=False) for member in ensemble.members)
+    assert again == replace(ensemble, fresh=False, members=members)
+
+
+def test_a_killed_ensemble_goes_on_exactly(
+    ensemble: Retrained, digits: Task, tmp_path: Path
+) -> None:
+    epochs: list[int] = []
+
+    def kill(epoch: Epoch) -> None:
+        epochs.append(epoch.done)
+        if epoch.done == 4:  # the last of the second member
+            raise KilledError
+
+    arguments = ([BLOCK, WIDE], digits, TINY, RECIPE, 3, tmp_path, "cpu")
+    with pytest.raises(KilledError):
+        retrain_ensemble(*arguments, kill)
+    with pytest.raises(ValueError, match=r"member-2 has no .* its training is not finished"):
+        load_model(tmp_path)
+    resumed = retrain_ensemble(*arguments, lambda epoch: epochs.append(epoch.done))
+    assert epochs == [1, 2, 3, 4, 4]
+    assert [member.fresh for member in resumed.members] == [False, True]
+    assert (resumed.val_accuracy, resumed.test_accuracy) == (
+        ensemble.val_accuracy,
+        ensemble.test_accuracy,
+    )
+    ours, theirs = load_model(tmp_path).state_dict(), load_model(ensemble.path).state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_folder_is_of_one_model_or_of_one_ensemble(
+    ensemble: Retrained, model: Retrained, digits: Task
+) -> None:
+    with pytest.raises(ValueError, match=r"model holds a training with another architecture; name"):
+        retrain_ensemble([BLOCK, WIDE], digits, TINY, RECIPE, 3, model.path, "cpu")
+    with pytest.raises(ValueError, match="another architecture"):
+        retrain(BLOCK, digits, TINY, RECIPE, 3, ensemble.path, "cpu")
+    with pytest.raises(ValueError, match="another architecture"):
+        retrain_ensemble([WIDE, BLOCK], digits, TINY, RECIPE, 3, ensemble.path, "cpu")
 
 
 def torn_weights(path: Path) -> None:

@@ -13,7 +13,16 @@ import graph_kit
 import space_kit
 from nascore import _core
 from nascore.sampling import states_after
-from nascore.spaces import Architecture, BlockSpace, ChoicesSpace, LayerSpace
+from nascore.spaces import (
+    Architecture,
+    BlockSpace,
+    CellSpace,
+    ChoicesSpace,
+    EdgeDagSpace,
+    LayerSpace,
+    SkipSpace,
+    SumDagSpace,
+)
 from nascore.trial import Space
 from tree_kit import block_key
 
@@ -34,11 +43,24 @@ RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
         LayerSpace(28, 12, strict=True),
         LayerSpace(8, 6, (8, 16), (32, 64)),
         LayerSpace(1, 1, (8,), ()),
+        SkipSpace(),
+        SkipSpace((2, 5), (3,), (1, 3), (1, 2, 3), (8,)),
+        SkipSpace((1,)),
+        CellSpace(),
+        CellSpace(4, combine=("add", "concat", "add_layer_norm", "add_instance_norm")),
+        CellSpace(1, ("max3", "id"), ("add",), all_outputs=True),
+        SumDagSpace(),
+        SumDagSpace(1),
     ],
     ids=lambda space: f"{space.name}-{space.max_steps}",
 )
 def test_contract(space: Space) -> None:
     space_kit.check(space)
+
+
+@pytest.mark.parametrize("space", [EdgeDagSpace(), EdgeDagSpace(3, 2), EdgeDagSpace(erasing=True)])
+def test_contract_where_edges_come_in_any_order(space: Space) -> None:
+    space_kit.check(space, one_walk=False)
 
 
 def chain(space: BlockSpace, layers: int) -> np.ndarray:

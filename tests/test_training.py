@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from nascore import tasks
-from nascore.networks import Epoch, Network, Recipe, accuracy, build, build_net, fit
+from nascore.networks import Epoch, Network, Recipe, Score, accuracy, build, build_net, fit
 from nascore.spaces import BlockSpace, Skeleton
 from nascore.tasks import Task
 
@@ -72,6 +72,7 @@ def test_other_lengths_keep_the_shape_of_the_schedule() -> None:
         ({"drop_factor": 0}, r"drop_factor=0 must be in \(0, 1\]"),
         ({"restarts": -1}, "restarts=-1 must be 0 or more"),
         ({"restart_factor": 2}, r"restart_factor=2 must be in \(0, 1\]"),
+        ({"validate_last": 0}, "validate_last=0 must be at least 1"),
         ({"threads": 0}, "threads=0 must be at least 1"),
         ({"drops": (0.3, 0.6), "levels": (0.5,)}, "must be as many as drops, or none"),
         ({"drops": (0.5,), "levels": (0.0,)}, "must be fractions of lr"),
@@ -96,6 +97,17 @@ def test_fit_learns_and_says_how_well(digits: Task) -> None:
     assert fitted.seconds > 0
     assert fitted.images_per_s > 6 * 1000 / fitted.seconds  # more than 1,000 images an epoch
     assert torch.get_num_threads() == threads
+
+
+def test_the_best_of_the_last_epochs(digits: Task) -> None:
+    recipe = replace(QUICK, epochs=6, lr=2.0**-4, drops=())  # so high that it does not only rise
+    scores: list[Score] = []
+    fit(network_for(digits), digits, recipe, 5, "cpu", on_epoch=lambda e: scores.append(e.valid))
+    assert max(scores[-3:]) != scores[-1]
+    for last in (1, 3, 9):
+        changed = replace(recipe, validate_last=last)
+        fitted = fit(network_for(digits), digits, changed, 5, "cpu")
+        assert (fitted.valid, fitted.best) == (scores[-1], max(scores[-last:]))
 
 
 def test_one_step_is_the_optimizers(digits: Task) -> None:

@@ -2,28 +2,22 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "arrays.hpp"
 #include "nascore/canonical.hpp"
+#include "nascore/cell.hpp"
 #include "nascore/graph.hpp"
 #include "nascore/nsc.hpp"
 #include "nascore/ops.hpp"
+#include "nascore/spaces/dag.hpp"
 
 namespace nascore::bindings {
 
 namespace {
 
 using Codes = Given<std::int16_t>;
-
-std::string hex(Hash128 hash) {
-  std::string text(32, '0');
-  for (int i = 0; i < 32; ++i) {
-    const std::uint64_t half = i < 16 ? hash.high : hash.low;
-    text[i] = "0123456789abcdef"[half >> (60 - 4 * (i % 16)) & 15];
-  }
-  return text;
-}
 
 py::dict operations() {
   py::dict table;
@@ -145,6 +139,40 @@ Graph from_nsc(const Codes& given) {
   return nsc::to_graph(code.data(), slots);
 }
 
+Graph from_cell(const Codes& given, const std::vector<int>& outputs, int stride) {
+  const auto code = checked(given, "code", {"B", 5});
+  const auto blocks = static_cast<int>(code.shape(0));
+  cell::validate(code.data(), blocks);
+  return cell::to_graph(code.data(), blocks, outputs, stride);
+}
+
+Array<std::uint64_t> cell_hash(const Codes& given, bool all, int stride) {
+  const auto codes = checked(given, "codes", {"n", "B", 5});
+  const auto n = codes.shape(0);
+  const auto blocks = static_cast<int>(codes.shape(1));
+  Array<std::uint64_t> out({n, py::ssize_t{2}});
+  const std::int16_t* code = codes.data();
+  std::uint64_t* words = out.mutable_data();
+  const py::gil_scoped_release release;
+  std::vector<int> outputs(blocks);
+  std::iota(outputs.begin(), outputs.end(), 2);
+  for (py::ssize_t i = 0; i < n; ++i, code += 5 * blocks) {
+    cell::validate(code, blocks);
+    if (!all) outputs = cell::unused(code, blocks);
+    const Hash128 value = hash(clean(cell::to_graph(code, blocks, outputs, stride)));
+    words[2 * i] = value.high;
+    words[2 * i + 1] = value.low;
+  }
+  return out;
+}
+
+template <class Table, class Name>
+py::typing::Tuple<py::str, py::ellipsis> names(const Table& table, Name name) {
+  py::tuple out(table.size());
+  for (std::size_t i = 0; i < table.size(); ++i) out[i] = name(table[i]);
+  return out;
+}
+
 std::uint8_t byte(const char* what, py::ssize_t item, const char* field, std::int32_t value) {
   if (value < 0 || value > 255) {
     throw py::value_error(std::string(what) + " " + std::to_string(item) + ": " + field + "=" +
@@ -169,6 +197,40 @@ Graph from_arrays(const Given<std::int32_t>& given_nodes, const Given<std::int32
   }
   validate(graph);
   return graph;
+}
+
+Graph from_dag(const Given<std::int32_t>& given_rows, const Given<std::int32_t>& given_edges) {
+  const auto rows = checked(given_rows, "rows", {"V", 3});
+  const auto edges = checked(given_edges, "edges", {"E", 2});
+  const auto last = rows.shape(0);  // the number of the row that joins
+  if (last < 1 || last > DagCode::kMaxNodes + 1) {
+    throw py::value_error("a block has 1 to " + std::to_string(DagCode::kMaxNodes + 1) +
+                          " rows, this one " + std::to_string(last));
+  }
+  DagCode code;
+  code.nodes = static_cast<int>(last) - 1;
+  for (py::ssize_t v = 1; v <= last; ++v) {
+    const std::int32_t* field = rows.data(v - 1, 0);
+    const Node node = {static_cast<Op>(byte("node", v, "op", field[0])),
+                       byte("node", v, "kernel", field[1]), 1,
+                       byte("node", v, "dilation", field[2])};
+    if (v < last) {
+      code.node[v] = node;
+    } else {
+      code.join = node.op;
+    }
+  }
+  for (py::ssize_t e = 0; e < edges.shape(0); ++e) {
+    const int from = byte("edge", e, "from", *edges.data(e, 0));
+    const int to = byte("edge", e, "to", *edges.data(e, 1));
+    if (to < 1 || to > last || from >= to) {
+      throw py::value_error("node " + std::to_string(to) + " reads node " + std::to_string(from) +
+                            ", which is not before it");
+    }
+    (to < last ? code.reads[to] : code.result) |= std::uint64_t{1} << from;
+  }
+  validate(code);
+  return to_graph(code);
 }
 
 Array<std::int32_t> nodes_of(const Graph& graph) {
@@ -206,6 +268,9 @@ Array<std::int16_t> parse(const std::string& text) {
 
 void bind_graph(py::module_& m) {
   m.attr("OPS") = operations();
+  m.attr("CELL_OPS") = names(cell::kChoices, [](const auto& choice) { return choice.name; });
+  m.attr("CELL_MAX_BLOCKS") = cell::kMaxBlocks;
+  m.attr("CELL_COMBINES") = names(cell::kCombines, [](const char* name) { return name; });
 
   m.def("nsc_validate", &nsc_validate, py::arg("codes"),
         "The first bad row of each code `[n, L, 5]`, 1-based, 0 where the code is valid: `[n]`.");
@@ -229,6 +294,10 @@ void bind_graph(py::module_& m) {
   m.def("nsc_hash", &nsc_hash, py::arg("codes"),
         "Canonical hashes (high, low) of the cleaned graphs of codes `[n, L, 5]`: `[n, 2]`.\n\n"
         "ValueError names the code and the row of the first bad one.");
+  m.def("cell_hash", &cell_hash, py::arg("codes"), py::arg("all_outputs"), py::arg("stride"),
+        "Canonical hashes (high, low) of the cleaned graphs of cells `[n, B, 5]`: `[n, 2]`.\n\n"
+        "A cell gives the states that no block reads, or `all` of its own. ValueError names what\n"
+        "is wrong with a code.");
   m.def("graph_hash", &graph_hash, py::arg("labels"), py::arg("adjacency"),
         "Canonical hashes (high, low) of graphs as they are: `[n, 2]`.\n\n"
         "`labels` `[n, V]` may be any numbers; `adjacency` `[n, V, V]` holds the number of edges\n"
@@ -238,9 +307,17 @@ void bind_graph(py::module_& m) {
       .def_static("from_nsc", &from_nsc, py::arg("code"),
                   "The graph of a code `[L, 5]`, output attached, not cleaned.\n\n"
                   "ValueError says which row breaks which rule.")
+      .def_static("from_cell", &from_cell, py::arg("code"), py::arg("outputs"), py::arg("stride"),
+                  "The graph of a cell's blocks `[B, 5]` that gives the states `outputs`, not "
+                  "cleaned;\n`stride` is that of the operations on its inputs.\n\n"
+                  "ValueError says which block or output breaks which rule.")
       .def_static("from_arrays", &from_arrays, py::arg("nodes"), py::arg("edges"),
                   "The graph of nodes `[V, 4]` (op, kernel, stride, dilation), edges `[E, 2]`.\n\n"
                   "ValueError names the node or edge that is wrong.")
+      .def_static("from_dag", &from_dag, py::arg("rows"), py::arg("edges"),
+                  "The graph of nodes `[V, 3]` (op, kernel, dilation) that sum what they read.\n\n"
+                  "Edges `[E, 2]` are between nodes numbered from 1, 0 being the input; the last\n"
+                  "row joins the result. Not cleaned. ValueError names the node that is wrong.")
       .def_property_readonly("nodes", &nodes_of, "op, kernel, stride, dilation: `[V, 4]`.")
       .def_property_readonly("edges", &edges_of, "from, to; parallel edges repeated: `[E, 2]`.")
       .def("clean", &clean, "The graph of the same function, without no-ops and dead nodes.")

@@ -2,13 +2,16 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
 #include "arrays.hpp"
 #include "nascore/spaces/block.hpp"
 #include "nascore/spaces/choices.hpp"
+#include "nascore/spaces/dag.hpp"
 #include "nascore/spaces/layer.hpp"
+#include "nascore/spaces/skip.hpp"
 #include "python_space.hpp"
 
 namespace nascore::bindings {
@@ -82,6 +85,33 @@ Array<std::int16_t> step(const Space& space, const States& given,
   std::int16_t* next = out.mutable_data();
   each(input.shape(0),
        [&](py::ssize_t i) { space.step(in + i * width, chosen[i], next + i * width); });
+  return out;
+}
+
+std::vector<Node> operations(const Given<std::int32_t>& given) {
+  const auto rows = checked(given, "operations", {"O", 3});
+  std::vector<Node> nodes;
+  for (py::ssize_t i = 0; i < rows.shape(0); ++i) {
+    const std::int32_t* row = rows.data(i, 0);
+    if (std::any_of(row, row + 3, [](std::int32_t field) { return field < 0 || field > 255; })) {
+      throw py::value_error("operations: row " + std::to_string(i) + " must be of 0 to 255");
+    }
+    nodes.push_back({static_cast<Op>(row[0]), static_cast<std::uint8_t>(row[1]), 1,
+                     static_cast<std::uint8_t>(row[2])});
+  }
+  return nodes;
+}
+
+Array<std::uint64_t> dag_hash(const DagSpace& space, const States& given) {
+  const auto input = states(space, given);
+  Array<std::uint64_t> out({input.shape(0), py::ssize_t{2}});
+  const std::int16_t* in = input.data();
+  std::uint64_t* words = out.mutable_data();
+  each(input.shape(0), [&](py::ssize_t i) {
+    const Hash128 value = hash(clean(space.graph(in + i * space.state_width())));
+    words[2 * i] = value.high;
+    words[2 * i + 1] = value.low;
+  });
   return out;
 }
 
@@ -162,6 +192,34 @@ void bind_spaces(py::module_& m) {
   py::class_<PythonSpace, Space>(
       m, "PythonSpace", "A space written in Python (`nascore.trial.Space`), for what walks spaces.")
       .def(py::init<py::object>(), py::arg("space"));
+
+  py::class_<DagSpace, Space>(m, "DagSpace", "Blocks drawn as graphs of summing nodes.")
+      .def("hash", &dag_hash, py::arg("state"),
+           "Canonical hashes (high, low) of the cleaned graphs of finished states: `[n, 2]`.")
+      .def(
+          "graph",
+          [](const DagSpace& self, const States& given) {
+            const auto input = states(self, given);
+            if (input.shape(0) != 1) throw py::value_error("state: give one, `[1, W]`");
+            return self.graph(input.data());
+          },
+          py::arg("state"), "The graph of one finished state `[1, W]`, not cleaned.");
+  py::class_<EdgeDagSpace, DagSpace>(m, "EdgeDagSpace", "Nodes, then edges, then the end.")
+      .def(py::init(
+               [](const Given<std::int32_t>& given, int max_nodes, int max_edges, bool erasing) {
+                 return std::make_unique<EdgeDagSpace>(operations(given), max_nodes, max_edges,
+                                                       erasing);
+               }),
+           py::arg("operations"), py::arg("max_nodes"), py::arg("max_edges"), py::arg("erasing"));
+  py::class_<SumDagSpace, DagSpace>(m, "SumDagSpace", "Node by node: operation, then inputs.")
+      .def(py::init([](const Given<std::int32_t>& given, int nodes) {
+             return std::make_unique<SumDagSpace>(operations(given), nodes);
+           }),
+           py::arg("operations"), py::arg("nodes"));
+
+  py::class_<SkipSpace, Space>(m, "SkipSpace",
+                               "Layers of choices of the given sizes, and which they read.")
+      .def(py::init<std::vector<int>, std::vector<int>>(), py::arg("depths"), py::arg("sizes"));
 }
 
 }  // namespace nascore::bindings

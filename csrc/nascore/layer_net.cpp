@@ -15,7 +15,7 @@ using layer::text;
 class Chain {
  public:
   Chain(Shape input, int classes) : classes_(classes) {
-    nascore::append(net_, Op::kInput, 0, 1, 1, input, nullptr, 0);
+    nascore::append(net_, {Op::kInput}, input, nullptr, 0);
   }
 
   void add(const Row& row, int number) {
@@ -70,7 +70,7 @@ class Chain {
 
   void append(Op op, int kernel, int stride, Shape out) {
     const auto last = static_cast<std::int32_t>(net_.rows.size()) - 1;
-    nascore::append(net_, op, kernel, stride, 1, out, &last, 1);
+    nascore::append(net_, square(op, kernel, stride), out, &last, 1);
   }
 
   void flatten() {

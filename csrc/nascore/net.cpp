@@ -27,21 +27,30 @@ std::string text(Shape s) {
          std::to_string(s.width);
 }
 
-void require(bool holds, const char* field, std::int64_t value, const std::string& rule) {
-  if (holds) return;
-  throw std::invalid_argument(std::string(field) + "=" + std::to_string(value) + " must be " +
-                              rule);
-}
-
-void require_extent(const char* field, std::int64_t value) {
-  require(1 <= value && value <= kMaxExtent, field, value, "1 to " + std::to_string(kMaxExtent));
-}
-
-// What a row does to its inputs, the shapes aside.
-struct Step {
-  Op op;
-  int kernel = 0, stride = 1, dilation = 1;
+// The weights of a row: those that each pixel of its output is multiplied by, and the others.
+struct Weights {
+  std::int64_t multiplied, others;
 };
+
+Weights weights_of(const Net& net, const NetRow& row) {
+  const Cost kind = info(row.op).cost;
+  if (kind == Cost::kFree) return {0, 0};
+  const std::int64_t out = row.out.channels;
+  const std::int64_t in = net.rows[net.inputs[row.first_input]].out.channels / row.groups;
+  const std::int64_t taps = std::int64_t{row.kernel} * row.kernel_width;
+  switch (kind) {
+    case Cost::kLinear:
+      return {in * out, out};
+    case Cost::kConvBias:
+      return {in * out * taps, out};
+    case Cost::kSeparable:
+      return {in * taps + in * out, 2 * out};
+    case Cost::kNorm:
+      return {0, 2 * out};
+    default:
+      return {in * out * taps, 2 * out};  // batch norm's scale and shift
+  }
+}
 
 class Writer {
  public:
@@ -50,11 +59,14 @@ class Writer {
 
   Net run(int classes) {
     append({Op::kInput}, input_, nullptr, 0);
-    int last = window({Op::kStem, 3, skeleton_.stem_stride}, skeleton_.stem_width, 0);
+    int last = window(square(Op::kStem, 3, skeleton_.stem_stride), skeleton_.stem_width, 0);
     if (skeleton_.stem_pool) last = pool(3, last);
     for (std::size_t group = 0; group < skeleton_.widths.size(); ++group) {
       if (group > 0) last = pool(2, last);
-      for (int i = 0; i < skeleton_.blocks; ++i) last = block(skeleton_.widths[group], last);
+      for (int i = 0; i < skeleton_.blocks; ++i) {
+        last = block(skeleton_.widths[group], last);
+        net_.seams.push_back(last);
+      }
     }
     const Shape features = shape(last);
     last = append({Op::kRelu}, features, &last, 1);
@@ -66,21 +78,12 @@ class Writer {
  private:
   Shape shape(int row) const { return net_.rows[row].out; }
 
-  int append(Step step, Shape out, const std::int32_t* inputs, int count) {
-    return nascore::append(net_, step.op, step.kernel, step.stride, step.dilation, out, inputs,
-                           count);
+  int append(const Step& step, Shape out, const std::int32_t* inputs, int count) {
+    return nascore::append(net_, step, out, inputs, count);
   }
 
-  // A convolution or pooling: odd kernels are padded by half, even ones not at all.
-  int window(Step step, std::int64_t channels, std::int32_t from) {
-    const Shape in = shape(from);
-    const int reach = step.dilation * (step.kernel - 1);
-    const int padding = step.kernel % 2 == 1 ? reach : 0;  // both sides together
-    const auto side = [&](std::int64_t length) {
-      const std::int64_t room = length + padding - reach - 1;
-      return room < 0 ? 0 : room / step.stride + 1;
-    };
-    const Shape out = {channels, side(in.height), side(in.width)};
+  int window(const Step& step, std::int64_t channels, std::int32_t from) {
+    const Shape out = windowed(shape(from), step, channels);
     if (out.height == 0 || out.width == 0) {
       throw std::invalid_argument(
           "an image of " + text(input_) + " is too small for " +
@@ -91,7 +94,7 @@ class Writer {
   }
 
   int pool(int kernel, std::int32_t from) {
-    return window({Op::kMaxPool, kernel, 2}, shape(from).channels, from);
+    return window(square(Op::kMaxPool, kernel, 2), shape(from).channels, from);
   }
 
   // Writes the rows of one block and returns the row of its output.
@@ -116,7 +119,7 @@ class Writer {
             int count) {
     if (node.op == Op::kInput) return input;
     if (count == 0) throw std::invalid_argument(name(node, index) + " reads nothing");
-    const Step step = {node.op, node.kernel, node.stride, node.dilation};
+    const Step step = square(node.op, node.kernel, node.stride, node.dilation);
     switch (node.op) {
       case Op::kConv:
       case Op::kMaxPool:
@@ -170,7 +173,7 @@ class Writer {
         const std::int32_t thin = from[i];
         if (shape(thin).channels == width) continue;
         // One projection serves every edge from the same row.
-        std::replace(from + i, from + count, thin, window({Op::kConv, 1}, width, thin));
+        std::replace(from + i, from + count, thin, window(square(Op::kConv, 1), width, thin));
       }
     }
     return append(step, out, from, count);
@@ -192,6 +195,16 @@ class Writer {
 
 }  // namespace
 
+void require(bool holds, const char* field, std::int64_t value, const std::string& rule) {
+  if (holds) return;
+  throw std::invalid_argument(std::string(field) + "=" + std::to_string(value) + " must be " +
+                              rule);
+}
+
+void require_extent(const char* field, std::int64_t value) {
+  require(1 <= value && value <= kMaxExtent, field, value, "1 to " + std::to_string(kMaxExtent));
+}
+
 void validate(const Skeleton& skeleton) {
   require_extent("stem_width", skeleton.stem_width);
   require_extent("stem_stride", skeleton.stem_stride);
@@ -211,14 +224,23 @@ void validate(Shape input, int classes) {
   require_extent("classes", classes);
 }
 
-int append(Net& net, Op op, int kernel, int stride, int dilation, Shape out,
-           const std::int32_t* inputs, int count) {
+Shape windowed(Shape in, const Step& step, std::int64_t channels) {
+  const auto side = [&](std::int64_t length, int kernel) {
+    const int reach = step.dilation * (kernel - 1);
+    const int padding = kernel % 2 == 1 ? reach : 0;  // both sides together
+    const std::int64_t room = length + padding - reach - 1;
+    return room < 0 ? 0 : room / step.stride + 1;
+  };
+  return {channels, side(in.height, step.kernel), side(in.width, step.kernel_width)};
+}
+
+int append(Net& net, const Step& step, Shape out, const std::int32_t* inputs, int count) {
   if (std::max({out.channels, out.height, out.width}) > kMaxExtent) {
     throw std::domain_error("row " + std::to_string(net.rows.size()) + " would be " + text(out) +
                             "; no side may pass " + std::to_string(kMaxExtent));
   }
-  net.rows.push_back(
-      {op, kernel, stride, dilation, 1, out, static_cast<std::int32_t>(net.inputs.size()), count});
+  net.rows.push_back({step.op, step.kernel, step.kernel_width, step.stride, step.dilation, 1, out,
+                      static_cast<std::int32_t>(net.inputs.size()), count});
   net.inputs.insert(net.inputs.end(), inputs, inputs + count);
   return static_cast<int>(net.rows.size()) - 1;
 }
@@ -237,9 +259,14 @@ Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classe
 NetCost cost(const Net& net) {
   const int rows = static_cast<int>(net.rows.size());
   std::vector<std::int32_t> last_reader(rows, -1);
-  for (int i = 0; i < rows; ++i) {
+  last_reader[rows - 1] = rows;
+  for (int i = rows - 1; i >= 0; --i) {
+    if (last_reader[i] < 0) continue;  // of an auxiliary head
     const NetRow& row = net.rows[i];
-    for (int k = 0; k < row.inputs; ++k) last_reader[net.inputs[row.first_input + k]] = i;
+    for (int k = 0; k < row.inputs; ++k) {
+      std::int32_t& last = last_reader[net.inputs[row.first_input + k]];
+      last = std::max(last, i);
+    }
   }
   const auto bytes = [&](int i) {
     const Shape s = net.rows[i].out;
@@ -249,24 +276,18 @@ NetCost cost(const Net& net) {
   NetCost total{0, 0, 0};
   std::int64_t alive = 0;
   for (int i = 0; i < rows; ++i) {
+    if (i > 0 && last_reader[i] < 0) continue;
     const NetRow& row = net.rows[i];
-    const Cost kind = info(row.op).cost;
-    if (kind != Cost::kFree) {
-      const std::int64_t taps = std::int64_t{row.kernel} * row.kernel;
-      const std::int64_t fan_in = net.rows[net.inputs[row.first_input]].out.channels / row.groups;
-      const std::int64_t weights = fan_in * row.out.channels * (kind == Cost::kLinear ? 1 : taps);
-      const std::int64_t others =
-          row.out.channels * (kind == Cost::kConvBatchNorm ? 2 : 1);  // scale and shift, or a bias
-      total.params = plus(total.params, weights + others);
-      total.macs = plus(total.macs, times(weights, times(row.out.height, row.out.width)));
-    }
+    const Weights weights = weights_of(net, row);
+    total.params = plus(total.params, weights.multiplied + weights.others);
+    total.macs = plus(total.macs, times(weights.multiplied, times(row.out.height, row.out.width)));
     alive = plus(alive, bytes(i));
     total.peak_bytes = std::max(total.peak_bytes, alive);
     for (int k = 0; k < row.inputs; ++k) {
       const std::int32_t input = net.inputs[row.first_input + k];
       if (last_reader[input] != i) continue;
       alive -= bytes(input);
-      last_reader[input] = -1;  // an input that is read twice is freed once
+      last_reader[input] = -2;  // an input that is read twice is freed once
     }
   }
   return total;

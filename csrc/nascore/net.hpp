@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "nascore/graph.hpp"
@@ -26,16 +27,20 @@ struct Skeleton {
 
 struct NetRow {
   Op op;
-  std::int32_t kernel, stride, dilation, groups;
+  std::int32_t kernel, kernel_width;  // height and width of the kernel
+  std::int32_t stride, dilation, groups;
   Shape out;
   std::int32_t first_input, inputs;  // a slice of Net::inputs
 };
 
 struct Net {
-  std::vector<NetRow> rows;          // row 0 is the input image, the last row the logits
+  std::vector<NetRow> rows;          // row 0 is the input image, the last row the logits;
+                                     // one that nobody else reads is an auxiliary head's
   std::vector<std::int32_t> inputs;  // indices of earlier rows
+  std::vector<std::int32_t> seams;   // rows that end one repeated block and begin the next
 };
 
+// Of the rows that lead to the logits: an auxiliary head, which only training runs, costs nothing.
 struct NetCost {
   std::int64_t params;      // trainable parameters
   std::int64_t macs;        // multiply-adds of convolutions and linear layers, batch 1
@@ -46,6 +51,7 @@ struct NetCost {
 inline constexpr int kMaxBlocks = 1024;  // of a network, in all its groups
 inline constexpr std::int64_t kMaxExtent = std::int64_t{1}
                                            << 20;  // channels, height or width of a row
+inline constexpr std::int64_t kMaxWindow = 1024;   // kernel, stride or dilation of a row
 
 // Throws invalid_argument naming the field, its value and what it may be.
 void validate(const Skeleton& skeleton);
@@ -59,9 +65,30 @@ Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classe
 
 // What every expansion begins with and is made of.
 void validate(Shape input, int classes);
+void require(bool holds, const char* field, std::int64_t value, const std::string& rule);
+void require_extent(const char* field, std::int64_t value);
+
+// What a row does to its inputs, the shapes aside.
+struct Step {
+  Op op;
+  int kernel = 0, kernel_width = 0, stride = 1, dilation = 1;
+};
+
+constexpr Step square(Op op, int kernel, int stride = 1, int dilation = 1) {
+  return {op, kernel, kernel, stride, dilation};
+}
+
+// What a convolution or pooling makes of height and width, 0 where no pixel is left: odd kernels
+// are padded by half, even ones not at all.
+Shape windowed(Shape in, const Step& step, std::int64_t channels);
+
 // Adds a row and returns its number; throws domain_error where it is larger than kMaxExtent.
-int append(Net& net, Op op, int kernel, int stride, int dilation, Shape out,
-           const std::int32_t* inputs, int count);
+int append(Net& net, const Step& step, Shape out, const std::int32_t* inputs, int count);
+
+// Whether a net that somebody else wrote can be built: throws invalid_argument naming the row that
+// has no such inputs, arguments or shape, and what it should have. Arguments pass none of
+// kMaxExtent and kMaxWindow, so that costs stay within 64 bits.
+void validate(const Net& net);
 
 // Throws domain_error where a sum passes 64 bits.
 NetCost cost(const Net& net);

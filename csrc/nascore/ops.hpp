@@ -26,9 +26,22 @@ enum class Op : std::uint8_t {
   kMaxPoolValid = 14,  // max pooling that never pads
   kFlatten = 15,
   kDropout = 16,  // drops each number with probability kernel / stride
+  // NASNet's cells
+  kSepConv = 17,  // ReLU, depthwise convolution, 1x1 convolution, batch norm; as a node two of them
+  kConvPair = 18,          // a node only: a 1 x k and a k x 1 kConv
+  kFactorizedReduce = 19,  // ReLU, two 1x1 convolutions at stride 2, each half of the channels and
+                           // the second a pixel on, concatenated, batch norm
+  kLayerNorm = 20,         // over channels, height and width; a scale and a shift per channel
+  kInstanceNorm = 21,      // over height and width; a scale and a shift per channel
+  kDropPath = 22,      // drops whole samples in training; the cell is the kernel-th of stride many
+  kAvgPoolValid = 23,  // average pooling that never pads
+  kConvValid = 24,     // convolution that never pads, batch norm, ReLU
+  kConvBias = 25,      // convolution with a bias, and nothing else
+  kBatchNorm = 26,
+  kPad = 27,  // zeros around, as many on either side, or one more below and to the right
 };
 
-enum class Cost : std::uint8_t { kFree, kConvBatchNorm, kConvBias, kLinear };
+enum class Cost : std::uint8_t { kFree, kConvBatchNorm, kConvBias, kLinear, kSeparable, kNorm };
 
 struct OpInfo {
   Op op;
@@ -38,7 +51,7 @@ struct OpInfo {
   Cost cost;
 };
 
-inline constexpr std::array<OpInfo, 17> kOps = {{
+inline constexpr std::array<OpInfo, 28> kOps = {{
     {Op::kInput, "input", {}, 0, Cost::kFree},
     {Op::kConv, "conv", {1, 3, 5}, 1, Cost::kConvBatchNorm},
     {Op::kMaxPool, "max_pool", {1, 3}, 1, Cost::kFree},
@@ -56,6 +69,17 @@ inline constexpr std::array<OpInfo, 17> kOps = {{
     {Op::kMaxPoolValid, "max_pool_valid", {}, 0, Cost::kFree},
     {Op::kFlatten, "flatten", {}, 0, Cost::kFree},
     {Op::kDropout, "dropout", {}, 0, Cost::kFree},
+    {Op::kSepConv, "sep_conv", {}, 0, Cost::kSeparable},
+    {Op::kConvPair, "conv_pair", {}, 0, Cost::kFree},
+    {Op::kFactorizedReduce, "factorized_reduce", {}, 0, Cost::kConvBatchNorm},
+    {Op::kLayerNorm, "layer_norm", {}, 0, Cost::kNorm},
+    {Op::kInstanceNorm, "instance_norm", {}, 0, Cost::kNorm},
+    {Op::kDropPath, "drop_path", {}, 0, Cost::kFree},
+    {Op::kAvgPoolValid, "avg_pool_valid", {}, 0, Cost::kFree},
+    {Op::kConvValid, "conv_valid", {}, 0, Cost::kConvBatchNorm},
+    {Op::kConvBias, "conv_bias", {}, 0, Cost::kConvBias},
+    {Op::kBatchNorm, "batch_norm", {}, 0, Cost::kNorm},
+    {Op::kPad, "pad", {}, 0, Cost::kFree},
 }};
 
 constexpr const OpInfo& info(Op op) { return kOps[static_cast<std::size_t>(op)]; }

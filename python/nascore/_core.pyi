@@ -11,20 +11,31 @@ import numpy
 import numpy.typing
 
 __all__: list[str] = [
+    "CELL_COMBINES",
+    "CELL_MAX_BLOCKS",
+    "CELL_OPS",
     "NET_COLUMNS",
     "OPS",
     "BlockSpace",
+    "CellStack",
     "ChoicesSpace",
+    "DagSpace",
+    "EdgeDagSpace",
     "Graph",
     "LayerSpace",
     "Net",
     "PythonSpace",
     "QTable",
     "Skeleton",
+    "SkipSpace",
     "Space",
+    "SumDagSpace",
     "Tree",
+    "cell_hash",
     "expand",
+    "expand_cells",
     "expand_layers",
+    "expand_skips",
     "graph_hash",
     "integers",
     "normal",
@@ -50,6 +61,26 @@ class Graph:
         The graph of nodes `[V, 4]` (op, kernel, stride, dilation), edges `[E, 2]`.
 
         ValueError names the node or edge that is wrong.
+        """
+    @staticmethod
+    def from_cell(
+        code: numpy.typing.NDArray[numpy.int16], outputs: collections.abc.Sequence[int], stride: int
+    ) -> Graph:
+        """
+        The graph of a cell's blocks `[B, 5]` that gives the states `outputs`, not cleaned;
+        `stride` is that of the operations on its inputs.
+
+        ValueError says which block or output breaks which rule.
+        """
+    @staticmethod
+    def from_dag(
+        rows: numpy.typing.NDArray[numpy.int32], edges: numpy.typing.NDArray[numpy.int32]
+    ) -> Graph:
+        """
+        The graph of nodes `[V, 3]` (op, kernel, dilation) that sum what they read.
+
+        Edges `[E, 2]` are between nodes numbered from 1, 0 being the input; the last
+        row joins the result. Not cleaned. ValueError names the node that is wrong.
         """
     @staticmethod
     def from_nsc(code: numpy.typing.NDArray[numpy.int16]) -> Graph:
@@ -109,10 +140,38 @@ class Skeleton:
         ValueError names the field that is out of range.
         """
 
+class CellStack:
+    """
+    The fixed outside of a network of cells: stem, groups, classifier.
+    """
+    def __init__(
+        self,
+        normal: int,
+        filters: int,
+        stem_width: int,
+        stem_stride: int,
+        stem_cells: int,
+        reductions: int,
+        auxiliary: bool,
+    ) -> None:
+        """
+        ValueError names the field that is out of range.
+        """
+
 class Net:
     """
     A whole network as rows in the order in which they run.
     """
+    @staticmethod
+    def from_rows(
+        rows: numpy.typing.NDArray[numpy.int64],
+        inputs: collections.abc.Sequence[collections.abc.Sequence[int]],
+    ) -> Net:
+        """
+        The network of rows int64 `[R, 9]`, columns NET_COLUMNS, and per row those it reads.
+
+        ValueError names the row that cannot be built, the rule and what it should be.
+        """
     @property
     def inputs(self) -> list[tuple[int, ...]]:
         """
@@ -136,7 +195,18 @@ class Net:
     @property
     def rows(self) -> numpy.typing.NDArray[numpy.int64]:
         """
-        int64 `[R, 8]`, columns NET_COLUMNS.
+        int64 `[R, 9]`, columns NET_COLUMNS.
+        """
+    @property
+    def seams(self) -> list[int]:
+        """
+        Rows that end one repeated block and begin the next.
+        """
+    @property
+    def signatures(self) -> list[str]:
+        """
+        Per row a name of its own, a hash of it and of what feeds it; networks that have a part
+        in common call it by the same name. A block's inside is named by the block alone.
         """
 
 class Space:
@@ -230,6 +300,45 @@ class PythonSpace(Space):
     A space written in Python (`nascore.trial.Space`), for what walks spaces.
     """
     def __init__(self, space: typing.Any) -> None: ...
+
+class DagSpace(Space):
+    """
+    Blocks drawn as graphs of summing nodes.
+    """
+    def graph(self, state: numpy.typing.NDArray[numpy.int16]) -> Graph:
+        """
+        The graph of one finished state `[1, W]`, not cleaned.
+        """
+    def hash(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.uint64]:
+        """
+        Canonical hashes (high, low) of the cleaned graphs of finished states: `[n, 2]`.
+        """
+
+class EdgeDagSpace(DagSpace):
+    """
+    Nodes, then edges, then the end.
+    """
+    def __init__(
+        self,
+        operations: numpy.typing.NDArray[numpy.int32],
+        max_nodes: int,
+        max_edges: int,
+        erasing: bool,
+    ) -> None: ...
+
+class SumDagSpace(DagSpace):
+    """
+    Node by node: operation, then inputs.
+    """
+    def __init__(self, operations: numpy.typing.NDArray[numpy.int32], nodes: int) -> None: ...
+
+class SkipSpace(Space):
+    """
+    Layers of choices of the given sizes, and which they read.
+    """
+    def __init__(
+        self, depths: collections.abc.Sequence[int], sizes: collections.abc.Sequence[int]
+    ) -> None: ...
 
 class QTable:
     """
@@ -434,6 +543,16 @@ class Tree:
         Nodes.
         """
 
+def cell_hash(
+    codes: numpy.typing.NDArray[numpy.int16], all_outputs: bool, stride: int
+) -> numpy.typing.NDArray[numpy.uint64]:
+    """
+    Canonical hashes (high, low) of the cleaned graphs of cells `[n, B, 5]`: `[n, 2]`.
+
+    A cell gives the states that no block reads, or `all` of its own. ValueError names what
+    is wrong with a code.
+    """
+
 def expand(
     graph: Graph, skeleton: Skeleton, channels: int, height: int, width: int, classes: int
 ) -> Net:
@@ -441,6 +560,21 @@ def expand(
     The network of a block's graph, taken as it is, in a skeleton.
 
     ValueError where it is too wide, the image too small, or the graph no block.
+    """
+
+def expand_cells(
+    normal: Graph,
+    reduction: Graph,
+    stack: CellStack,
+    channels: int,
+    height: int,
+    width: int,
+    classes: int,
+) -> Net:
+    """
+    The network of two cells' graphs, cleaned before, in their stack.
+
+    ValueError where it is too wide, or a graph no cell.
     """
 
 def expand_layers(
@@ -455,6 +589,21 @@ def expand_layers(
     The network of a layer code int16 `[L, 3]`: a chain, with dropout after every 2 layers.
 
     ValueError where it is too wide, the image too small, or the code no chain.
+    """
+
+def expand_skips(
+    layers: numpy.typing.NDArray[numpy.int16],
+    reads: numpy.typing.NDArray[numpy.bool],
+    channels: int,
+    height: int,
+    width: int,
+    classes: int,
+) -> Net:
+    """
+    The network of layers int16 `[L, 4]` (height, width, stride, channels of a convolution),
+    each of which reads the layers before it for which `reads` [L, L] holds.
+
+    ValueError where it is too wide or the code is none.
     """
 
 def graph_hash(
@@ -532,5 +681,8 @@ def uniform(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArra
     Uniform numbers in [0, 1), `[n]`; number i belongs to counter + i.
     """
 
+CELL_COMBINES: tuple[str, ...]
+CELL_MAX_BLOCKS: int = 12
+CELL_OPS: tuple[str, ...]
 NET_COLUMNS: tuple[str, ...]
 OPS: dict[str, tuple[int, tuple[int, ...], int]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -212,6 +213,7 @@ def show(
         data = {key: store.meta[key] for key in ("method", "task", "seed")}
         data["trials"] = [trial_json(trial) for trial in trials]
         data["best"] = next(map(trial_json, best_trials(trials, 1)), None)
+        data["figures"] = _figures(store, trials)
     typer.echo(json.dumps(data))
 
 
@@ -222,6 +224,19 @@ def _show(store: Store) -> None:
     out.print(summary(store.meta, trials))
     if any(trial.evaluation.ok for trial in trials):
         out.print(ranking(trials, 5))
+    for name, value in _figures(store, trials).items():
+        out.print(f"{name}: {value:g}")
+
+
+def _figures(store: Store, trials: Sequence[Trial]) -> dict[str, float]:
+    """What the run's method has to say of its own, as soon as there is a trial."""
+    from nascore import methods
+
+    method = store.meta["method"]
+    if not trials or method not in methods.names():
+        return {}
+    config = methods.config_from_json(method, store.meta["config"])
+    return methods.figures(method, config, trials)
 
 
 @app.command()
@@ -229,7 +244,12 @@ def retrain(
     run: RunArgument,
     task: Annotated[str | None, typer.Option(help="Train on other data than was searched.")] = None,
     trial: Annotated[int | None, typer.Option(help="This trial instead of the best.")] = None,
-    blocks: Annotated[int | None, typer.Option(help="Blocks in each group.")] = None,
+    ensemble: Annotated[
+        int | None, typer.Option(metavar="K", help="The mean of the K best instead of one.")
+    ] = None,
+    blocks: Annotated[
+        int | None, typer.Option(help="Blocks, or Normal cells, in each group.")
+    ] = None,
     width: Annotated[
         int | None,
         typer.Option(help="Channels of the first group; the others follow in proportion."),
@@ -243,26 +263,36 @@ def retrain(
     """Train a found architecture from scratch, bigger or on other data, and test it once."""
     from nascore import methods
     from nascore.results.progress import training
-    from nascore.retrain import retrain
+    from nascore.retrain import choose, retrain, retrain_ensemble
     from nascore.search import open_run
 
     with open_run(run) as store:
-        meta, chosen = store.meta, _chosen(store, trial)
+        meta, chosen = store.meta, choose(store, trial, ensemble)
     config = methods.config_from_json(meta["method"], meta["config"])
-    skeleton = config.skeleton.resized(blocks, width)
+    # NASNet's method has another, larger one for the winner.
+    skeleton = getattr(config, "final_skeleton", config.skeleton).resized(blocks, width)
     recipe = config.final if epochs is None else replace(config.final, epochs=epochs)
     if task is None and limit_train is None:
         limit_train = meta.get("limit_train")
     data = _load(task or meta["task"], limit_train, meta["seed"])
-    model = model or run / ("model" if task is None else f"model-{Path(data.name).name}")
-    with training(out, recipe.epochs) as advance:
+    name = "model" if ensemble is None else f"ensemble-{ensemble}"
+    model = model or run / (name if task is None else f"{name}-{Path(data.name).name}")
+    architectures = [one.architecture for one in chosen]
+    plan = (data, skeleton, recipe, meta["seed"], model)
+    with training(out, recipe.epochs * len(chosen)) as advance:
         try:
-            found = retrain(
-                chosen.architecture, data, skeleton, recipe, meta["seed"], model, on_epoch=advance
-            )
+            if ensemble is None:
+                found = retrain(architectures[0], *plan, on_epoch=advance)
+            else:
+                found = retrain_ensemble(architectures, *plan, on_epoch=advance)
         except KeyboardInterrupt:
             out.print("\nStopped; the same command goes on from the last whole epoch.")
             raise SystemExit(130) from None
+    for one, member in zip(chosen, found.members, strict=bool(found.members)):
+        out.print(
+            f"{member.path.name}: trial {one.number}, {member.params:,} parameters, "
+            f"validation accuracy {member.val_accuracy:.4f}"
+        )
     done = "Trained" if found.fresh else "Already trained"
     out.print(
         f"{done}: {found.params:,} parameters, {found.macs:,} multiply-adds, "
@@ -270,20 +300,6 @@ def retrain(
     )
     out.print(f"Test accuracy {found.test_accuracy:.4f} on {data.name}", style="bold")
     out.print(f"The model is in {model}; in Python: nascore.load_model({str(model)!r})")
-
-
-def _chosen(store: Store, number: int | None) -> Trial:
-    """The trial of this number, or the best."""
-    if number is None:
-        if (best := store.best()) is None:
-            raise ValueError(f"{store.name} has no trial that succeeded; see `nascore show`")
-        return best
-    for trial in store.trials():
-        if trial.number == number:
-            if not trial.evaluation.ok:
-                raise ValueError(f"trial={number} failed: {trial.evaluation.message}")
-            return trial
-    raise ValueError(f"trial={number}: {store.name} has no such trial; see `nascore show --json`")
 
 
 def _load(task: str, limit_train: int | None, seed: int) -> Task:

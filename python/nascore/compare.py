@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from nascore.agents.evolution import Evolution
+from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
 from nascore.agents.policy_gradient import PolicyGradient
 from nascore.agents.q_learning import QLearning
 from nascore.agents.random import Random
@@ -51,6 +52,9 @@ def _policy_gradient(space: Space, seed: int, trials: int) -> Agent:
     )
 
 
+# Its values are in 0..1, as ranks are.
+_PUBLISHED = AlphaXConfig(reward_scale=1.0)
+
 # By name, what makes an agent for a space, a seed and about so many trials. Each has one set of
 # values for budgets of a hundred or so.
 AGENTS: Mapping[str, Callable[[Space, int, int], Agent]] = {
@@ -58,6 +62,8 @@ AGENTS: Mapping[str, Callable[[Space, int, int], Agent]] = {
     "evolution": lambda space, seed, trials: Evolution(space, seed, population=10, sample=3),
     "q_learning": _q_learning,
     "policy_gradient": _policy_gradient,
+    "alphax": lambda space, seed, trials: AlphaX(space, seed, ALPHAX),
+    "alphax_paper": lambda space, seed, trials: Ranked(AlphaX(space, seed, _PUBLISHED)),
 }
 
 

@@ -1,11 +1,11 @@
-"""Train the winner of a search from scratch, keep it in a folder, and bring it back."""
+"""Train what a search found from scratch, keep it in a folder, and bring it back."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,19 +16,29 @@ import torch
 from safetensors import SafetensorError
 
 from nascore.files import write_whole
-from nascore.networks import Epoch, Network, Recipe, accuracy, build_net, fit
-from nascore.search import RunError, folder
-from nascore.spaces import SKELETONS, Architecture, Chain, Skeleton
+from nascore.networks import (
+    Ensemble,
+    Epoch,
+    Network,
+    Recipe,
+    accuracy,
+    build_net,
+    fit,
+    require_parts,
+)
+from nascore.results.tables import best_trials
+from nascore.search import RunError, Store, folder
+from nascore.spaces import SKELETONS, AnySkeleton, Architecture
 from nascore.tasks import Task
+from nascore.trial import Trial
 
 CARD, WEIGHTS, CHECKPOINT = "model.json", "model.safetensors", "checkpoint.pt"
 
 
 @dataclass(frozen=True)
-class Retrained:
+class Trained:
     """A trained network in the folder `path`; `fresh` unless it was finished there already."""
 
-    test_accuracy: float
     val_accuracy: float
     params: int
     macs: int
@@ -36,10 +46,43 @@ class Retrained:
     fresh: bool
 
 
+@dataclass(frozen=True)
+class Retrained(Trained):
+    """One that was tested. An ensemble has `members`, which were not, and their sizes' sum."""
+
+    test_accuracy: float
+    members: tuple[Trained, ...] = ()
+
+
+def choose(store: Store, number: int | None = None, ensemble: int | None = None) -> list[Trial]:
+    """The trial of this number, or else the best, or the best `ensemble` distinct ones.
+
+    Raises ValueError where there are none such.
+    """
+    trials = store.trials()
+    if number is not None:
+        if ensemble is not None:
+            raise ValueError(f"trial={number} and ensemble={ensemble}: give one of the two")
+        for trial in trials:
+            if trial.number == number:
+                if not trial.evaluation.ok:
+                    raise ValueError(f"trial={number} failed: {trial.evaluation.message}")
+                return [trial]
+        message = f"{store.name} has no such trial; see `nascore show --json`"
+        raise ValueError(f"trial={number}: {message}")
+    best = best_trials(trials, len(trials))
+    if not best:
+        raise ValueError(f"{store.name} has no trial that succeeded; see `nascore show`")
+    if ensemble is not None and not 2 <= ensemble <= len(best):
+        message = f"{store.name} has {len(best)} distinct networks that succeeded"
+        raise ValueError(f"ensemble={ensemble}: {message}; give 2 to as many")
+    return best[: ensemble or 1]
+
+
 def retrain(
     architecture: Architecture,
     task: Task,
-    skeleton: Skeleton | Chain,
+    skeleton: AnySkeleton,
     recipe: Recipe,
     seed: int,
     out: str | Path,
@@ -49,57 +92,71 @@ def retrain(
     """Trains on the train part, measures the test part once at the end, writes the folder `out`.
 
     A training that stopped goes on from its last epoch; a finished one is not repeated. Raises
-    ValueError where `out` holds another training, RunError where the training failed.
+    ValueError where `out` holds another training, or `recipe` trains what the network has not;
+    RunError where the training failed.
     """
     out = Path(out)
-    net = skeleton.expand(architecture, task.shape, task.classes)
-    card = {
-        "nascore": version("nascore"),
-        "architecture": architecture.to_json(),
-        "skeleton": asdict(skeleton),
-        "task": task.name,
-        "fingerprint": task.fingerprint,
-        "recipe": asdict(recipe),
-        "seed": seed,
-        "shape": task.shape,
-        "classes": task.classes,
-        "class_names": task.class_names,
-        "mean": task.mean,
-        "std": task.std,
-        "params": net.params,
-        "macs": net.macs,
-    }
+    with _to_ourselves(out):
+        card, fresh = _train(architecture, task, skeleton, recipe, seed, out, device, on_epoch)
+        _test(out, card, task, device)
+    return Retrained(**_trained(card, out, fresh), test_accuracy=card["test_accuracy"])
+
+
+def retrain_ensemble(
+    architectures: Sequence[Architecture],
+    task: Task,
+    skeleton: AnySkeleton,
+    recipe: Recipe,
+    seed: int,
+    out: str | Path,
+    device: str | torch.device = "auto",
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Retrained:
+    """Trains each of `architectures` in a folder below `out`; the test part is for all together.
+
+    Goes on and raises as `retrain` does. `on_epoch` counts the epochs of all members.
+    """
+    out = Path(out)
+    card = _card(architectures, task, skeleton, recipe, seed)
+    members = []
     with _to_ourselves(out):
         kept = _kept(out, card)
-        if "test_accuracy" in kept and (out / WEIGHTS).exists():
-            return _retrained(kept, out, fresh=False)
-        _write_card(out, card)
-        network = build_net(net, seed, recipe.init)
-        fitted = fit(
-            network, task, recipe, seed, device, checkpoint=out / CHECKPOINT, on_epoch=on_epoch
-        )
-        if fitted.valid is None:
-            raise RunError(
-                f"the training in {out} failed: {fitted.status}, {fitted.message}; "
-                "try a smaller network, batch or learning rate in another folder"
-            )
-        card["val_accuracy"] = fitted.valid.accuracy
-        card["test_accuracy"] = accuracy(network, task, "test", device, recipe.batch).accuracy
-        state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-        write_whole(out / WEIGHTS, safetensors.torch.save(state))
-        _write_card(out, card)
-        (out / CHECKPOINT).unlink()
-    return _retrained(card, out, fresh=True)
+        _write_card(out, card | kept)
+        for i, architecture in enumerate(architectures):
+            path = _member(out, i)
+
+            def count(epoch: Epoch, before: int = i * recipe.epochs) -> None:
+                if on_epoch:
+                    on_epoch(epoch._replace(done=before + epoch.done))
+
+            with _to_ourselves(path):
+                its_card, fresh = _train(
+                    architecture, task, skeleton, recipe, seed, path, device, count
+                )
+            members.append(Trained(**_trained(its_card, path, fresh)))
+        if fresh := "test_accuracy" not in kept or any(member.fresh for member in members):
+            valid = accuracy(load_model(out), task, "valid", device, recipe.batch)
+            card["val_accuracy"] = valid.accuracy
+            _test(out, card, task, device)
+        else:
+            card = kept
+    return Retrained(
+        **_trained(card, out, fresh), test_accuracy=card["test_accuracy"], members=tuple(members)
+    )
 
 
-def load_model(path: str | Path) -> Network:
+def load_model(path: str | Path) -> Network | Ensemble:
     """The network that `retrain` left in the folder `path`, on the CPU, in evaluation mode.
 
-    Its images are to be normalised by the mean and std of `model.json`. Raises ValueError for a
-    folder that is not a finished, intact model.
+    An ensemble gives the mean of its members' probabilities, as logarithms. Images are to be
+    normalised by the mean and std of `model.json`. Raises ValueError for a folder that is not a
+    finished, intact model.
     """
     path = Path(path)
     card = _read_card(path)
+    if isinstance(card.get("architecture"), list):
+        members = [load_model(_member(path, i)) for i in range(len(card["architecture"]))]
+        return Ensemble(members).eval()
     if not (path / WEIGHTS).exists():
         raise ValueError(f"{path} has no {WEIGHTS}: its training is not finished; run it again")
     try:
@@ -110,6 +167,85 @@ def load_model(path: str | Path) -> Network:
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{path} is corrupt, or not a model of nascore: {error}") from error
     return network.eval()
+
+
+def _train(
+    architecture: Architecture,
+    task: Task,
+    skeleton: AnySkeleton,
+    recipe: Recipe,
+    seed: int,
+    out: Path,
+    device: str | torch.device,
+    on_epoch: Callable[[Epoch], None] | None,
+) -> tuple[dict[str, Any], bool]:
+    """The card of a folder that holds the trained network, and whether that took a training."""
+    card = _card([architecture], task, skeleton, recipe, seed)
+    card["architecture"] = architecture.to_json()
+    kept = _kept(out, card)
+    if "val_accuracy" in kept and (out / WEIGHTS).exists():
+        return kept, False
+    net = skeleton.expand(architecture, task.shape, task.classes)
+    network = build_net(net, seed, recipe.init)
+    require_parts(network, recipe)
+    _write_card(out, card)
+    fitted = fit(
+        network, task, recipe, seed, device, checkpoint=out / CHECKPOINT, on_epoch=on_epoch
+    )
+    if fitted.valid is None:
+        raise RunError(
+            f"the training in {out} failed: {fitted.status}, {fitted.message}; "
+            "try a smaller network, batch or learning rate in another folder"
+        )
+    card["val_accuracy"] = fitted.valid.accuracy
+    state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    write_whole(out / WEIGHTS, safetensors.torch.save(state))
+    _write_card(out, card)
+    (out / CHECKPOINT).unlink()
+    return card, True
+
+
+def _test(out: Path, card: dict[str, Any], task: Task, device: str | torch.device) -> None:
+    """Has the folder's model tested, unless it was."""
+    if "test_accuracy" not in card:
+        score = accuracy(load_model(out), task, "test", device, card["recipe"]["batch"])
+        card["test_accuracy"] = score.accuracy
+        _write_card(out, card)
+
+
+def _card(
+    architectures: Sequence[Architecture],
+    task: Task,
+    skeleton: AnySkeleton,
+    recipe: Recipe,
+    seed: int,
+) -> dict[str, Any]:
+    nets = [skeleton.expand(a, task.shape, task.classes) for a in architectures]
+    return {
+        "nascore": version("nascore"),
+        "architecture": [architecture.to_json() for architecture in architectures],
+        "skeleton": asdict(skeleton),
+        "task": task.name,
+        "fingerprint": task.fingerprint,
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "shape": task.shape,
+        "classes": task.classes,
+        "class_names": task.class_names,
+        "mean": task.mean,
+        "std": task.std,
+        "params": sum(net.params for net in nets),
+        "macs": sum(net.macs for net in nets),
+    }
+
+
+def _trained(card: Mapping[str, Any], out: Path, fresh: bool) -> dict[str, Any]:
+    figures = {name: card[name] for name in ("val_accuracy", "params", "macs")}
+    return {**figures, "path": out, "fresh": fresh}
+
+
+def _member(out: Path, i: int) -> Path:
+    return out / f"member-{i + 1}"
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -150,8 +286,3 @@ def _to_ourselves(out: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
-
-
-def _retrained(card: Mapping[str, Any], out: Path, *, fresh: bool) -> Retrained:
-    accuracies = (card["test_accuracy"], card["val_accuracy"])
-    return Retrained(*accuracies, card["params"], card["macs"], out, fresh)

@@ -9,7 +9,9 @@
 #include "nascore/rng.hpp"
 #include "nascore/spaces/block.hpp"
 #include "nascore/spaces/choices.hpp"
+#include "nascore/spaces/dag.hpp"
 #include "nascore/spaces/layer.hpp"
+#include "nascore/spaces/skip.hpp"
 
 using namespace nascore;
 
@@ -17,7 +19,9 @@ namespace {
 
 using State = std::vector<std::int16_t>;
 
-void walk(const Space& space, std::uint64_t seed) {
+const std::vector<Node> kOperations = {{Op::kConv, 1}, {Op::kConv, 3}, {Op::kMaxPool, 3}};
+
+void walk(const Space& space, std::uint64_t seed, bool one_walk = true) {
   const int largest = *std::max_element(space.heads().begin(), space.heads().end());
   State state(space.state_width());
   std::vector<std::int16_t> observation(space.observation_width());
@@ -53,7 +57,12 @@ void walk(const Space& space, std::uint64_t seed) {
   CHECK(state == end);
   const int count = space.actions(state.data(), back.data());
   back.resize(count);
-  CHECK(back == taken);
+  if (one_walk) CHECK(back == taken);
+  if (const auto* dags = dynamic_cast<const DagSpace*>(&space)) {
+    const Graph graph = dags->graph(state.data());
+    validate(graph);
+    validate(clean(graph));
+  }
 }
 
 void blocks_are_valid_codes() {
@@ -74,7 +83,12 @@ void garbage() {
   const BlockSpace blocks(5);
   const ChoicesSpace choices({3, 4});
   const LayerSpace layers(32, 4, {8, 16}, {32}, false);
-  const std::vector<const Space*> spaces = {&blocks, &choices, &layers};
+  const EdgeDagSpace edges(kOperations, 7, 9, false);
+  const EdgeDagSpace erasing(kOperations, 7, 9, true);
+  const SumDagSpace sums(kOperations, 17);
+  const SkipSpace skips({2, 4}, {3, 2});
+  const std::vector<const Space*> spaces = {&blocks, &choices, &layers, &skips,
+                                            &edges,  &erasing, &sums};
   for (const Space* space : spaces) {
     State state(space->state_width());
     std::vector<float> features(space->feature_width());
@@ -84,6 +98,11 @@ void garbage() {
     for (int seed = 0; seed < 2000; ++seed) {
       for (std::size_t i = 0; i < state.size(); ++i) {
         state[i] = static_cast<std::int16_t>(Draw(seed, 0, i).below(1u << 16));
+      }
+      if (dynamic_cast<const DagSpace*>(space) && seed % 2) {  // of plausible numbers, finished
+        for (std::int16_t& number : state) number = static_cast<std::int16_t>(number & 3);
+        state.back() = 2;
+        state[0] = 9;
       }
       if (space == &layers) state[0] = static_cast<std::int16_t>(seed % 7);      // a kind
       if (space == &layers) state[2] = static_cast<std::int16_t>(seed % 3 - 1);  // a stride
@@ -102,6 +121,13 @@ int main() {
     walk(ChoicesSpace({3, 1, 7}), seed);
     for (const int size : {1, 7, 32}) walk(LayerSpace(size, 18, {64, 128}, {32, 16}, false), seed);
     walk(LayerSpace(32, 12, {64}, {}, true), seed);
+    for (const int nodes : {2, 3, 7, 30}) {
+      walk(EdgeDagSpace(kOperations, nodes, 9, false), seed, false);
+      walk(EdgeDagSpace(kOperations, nodes, 200, true), seed, false);
+    }
+    for (const int nodes : {1, 7, DagCode::kMaxNodes}) walk(SumDagSpace(kOperations, nodes), seed);
+    walk(SkipSpace({6, 20}, {4, 4, 3, 4}), seed);
+    walk(SkipSpace({1}, {1}), seed);
   }
   blocks_are_valid_codes();
   garbage();
@@ -110,6 +136,17 @@ int main() {
   CHECK_THROWS(std::invalid_argument, ChoicesSpace({}));
   CHECK_THROWS(std::invalid_argument, ChoicesSpace({2, 0}));
   CHECK_THROWS(std::invalid_argument, ChoicesSpace({1 << 15}));
+  CHECK_THROWS(std::invalid_argument, EdgeDagSpace(kOperations, 1, 9, false));
+  CHECK_THROWS(std::invalid_argument, EdgeDagSpace(kOperations, 31, 9, false));
+  CHECK_THROWS(std::invalid_argument, EdgeDagSpace(kOperations, 7, 0, false));
+  CHECK_THROWS(std::invalid_argument, EdgeDagSpace({}, 7, 9, false));
+  CHECK_THROWS(std::invalid_argument, SumDagSpace({{Op::kAdd}}, 7));
+  CHECK_THROWS(std::invalid_argument, SumDagSpace(kOperations, 0));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({}, {2}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({2, 2}, {2}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({129}, {2}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({2}, {}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({2}, {0}));
   CHECK_THROWS(std::invalid_argument, LayerSpace(0, 18, {64}, {}, false));
   CHECK_THROWS(std::invalid_argument, LayerSpace(32, 0, {64}, {}, false));
   CHECK_THROWS(std::invalid_argument, LayerSpace(32, 18, {}, {}, false));

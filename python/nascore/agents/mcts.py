@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from operator import eq
 from typing import Any, Literal
 
 import numpy as np
@@ -12,15 +14,19 @@ import numpy.typing as npt
 import torch
 
 from nascore import _core
-from nascore.sampling import states_after
+from nascore.sampling import states_after, varied
 from nascore.spaces import Architecture
 from nascore.spaces.core_space import CoreSpace
-from nascore.surrogates.predictor import Predictor, Target
+from nascore.surrogates.predictor import Target
+from nascore.surrogates.stages import StagedPredictor
 from nascore.trial import Proposal, Space, Trial
 
 _WALKS = 100  # walks that may end at what is known before it is proposed again
+_PLACES, _CHANGES = 52, 53  # random streams
 
-Choice = Literal["chance", "upper"]
+Choice = Literal["chance", "upper", "improvement"]
+_Floats = npt.NDArray[np.float64]
+_States = npt.NDArray[np.int16]
 Waiting = tuple[str, int, float, float | None]  # hash, end, its value so far, the predicted mean
 
 
@@ -35,9 +41,11 @@ class AlphaXConfig:
     completions: int = 10  # that are scored, besides the first
     choice: Choice = "chance"  # which completion is truly evaluated
     kappa: float = 0.0  # of "upper": the weight of the standard deviation
+    rounds: int = 1  # choice: in which completions are drawn, the later ones around the best
     target: Target = "reward"
     reward_scale: float = 100.0  # rewards are percent
     retrain_every: int = 100  # different architectures that succeeded
+    warm_up: int = 0  # choice: of those, before the first training
     members: int = 1  # networks of the predictor; 0: nothing is predicted
     hidden: tuple[int, ...] = (512, 2048, 2048, 512)
     epochs: int = 20
@@ -45,15 +53,19 @@ class AlphaXConfig:
     lr: float = 2e-4
     weight_decay: float = 0.0  # choice
     fresh: bool = False  # learning goes on from the weights that there are
+    relatives: int = 64  # choice: the best trials that a proposal may inherit weights from; 0: none
+    bayesian: bool = False  # choice: of the output layer
+    stages: int = 1  # of the predictor
 
     def __post_init__(self) -> None:
-        for name in ("completions", "retrain_every"):
+        for name in ("completions", "retrain_every", "rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.members < 0:
-            raise ValueError(f"members={self.members} must be 0 or more")
-        if self.choice not in ("chance", "upper"):
-            raise ValueError(f"choice={self.choice!r} must be 'chance' or 'upper'")
+        for name in ("members", "relatives"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
+        if self.choice not in ("chance", "upper", "improvement"):
+            raise ValueError(f"choice={self.choice!r} must be 'chance', 'upper' or 'improvement'")
         if self.target not in ("rank", "reward"):
             raise ValueError(f"target={self.target!r} must be 'rank' or 'reward'")
         if not self.reward_scale > 0:
@@ -76,6 +88,7 @@ ALPHAX = AlphaXConfig(
     lr=1e-2,
     weight_decay=1e-4,
     fresh=True,
+    relatives=0,
 )
 
 
@@ -92,6 +105,10 @@ class AlphaX:
     long as one in 100 finds something new. The predictor learns whenever the number of different
     architectures that succeeded is a multiple of `retrain_every`.
 
+    A proposal starts from the trained weights of its nearest relative: of the `relatives` best
+    trials that left weights, the one that shares most of its first decisions, the latest of equals.
+    It trains from scratch where fewer than half are shared, the last one aside, which may only end.
+
     With target "reward" values are rewards over `reward_scale`; with "rank" the share of the
     rewards known at the time that are lower.
 
@@ -103,11 +120,12 @@ class AlphaX:
     ) -> None:
         self.space = space
         self.config = config
-        self.predictor: Predictor | None = None
+        self.predictor: StagedPredictor | None = None
         if config.members:
-            self.predictor = Predictor(
+            self.predictor = StagedPredictor(
                 space,
                 seed,
+                config.stages,
                 hidden=config.hidden,
                 members=config.members,
                 epochs=config.epochs,
@@ -116,6 +134,7 @@ class AlphaX:
                 weight_decay=config.weight_decay,
                 target=config.target,
                 fresh=config.fresh,
+                bayesian=config.bayesian,
             )
         self.tree = _core.Tree(
             space.core if isinstance(space, CoreSpace) else _core.PythonSpace(space),
@@ -130,6 +149,9 @@ class AlphaX:
         self._waiting: list[Waiting] = []
         self._memory: list[tuple[tuple[int, ...], float]] = []  # actions, reward of what succeeded
         self._sorted: list[float] = []  # the rewards in `_memory`
+        # The best trials that left weights: the reward's negative, the number, the actions.
+        self._relatives: list[tuple[float, int, tuple[int, ...]]] = []
+        self._seed, self._drawn = seed, 0  # completions drawn near others
 
     def ask(self, n: int) -> list[Proposal]:
         return [self._propose() for _ in range(n)]
@@ -137,10 +159,7 @@ class AlphaX:
     def _propose(self) -> Proposal:
         for walk in range(_WALKS):
             end = self.tree.select(1)
-            fitted = self.predictor is not None and self.predictor.fitted
-            states = self.tree.complete(end, 1 + self.config.completions if fitted else 1)[0]
-            found = self.space.decode(states)
-            predicted, order = self._judge(states, found)
+            found, predicted, order = self._completed(end)
             best = next((i for i in order if found[i].hash not in self._reward), None)
             if best is None and walk + 1 < _WALKS:
                 reward = self._reward[found[order[0]].hash]
@@ -152,24 +171,64 @@ class AlphaX:
             self._back_up(end, value)
             self._reward.setdefault(architecture.hash, None)
             self._waiting.append((architecture.hash, int(end[0]), value, predicted))
-            return Proposal(architecture, self.space.actions(architecture))
+            actions = self.space.actions(architecture)
+            return Proposal(architecture, actions, init_from=self._relative(actions))
         raise AssertionError("the last walk proposes what it found")
 
-    def _judge(
-        self, states: npt.NDArray[np.int16], found: Sequence[Architecture]
-    ) -> tuple[float | None, Sequence[int]]:
-        """The mean value of all completions but the first, and the order to choose one in."""
-        if self.predictor is None or len(found) == 1:
-            return None, [0]
+    def _relative(self, actions: tuple[int, ...]) -> int | None:
+        near = ((_shared(actions, own), n) for _, n, own in self._relatives)
+        shared, number = max(near, default=(0, 0))
+        return number if shared >= max(1, (len(actions) - 1) / 2) else None
+
+    def _completed(
+        self, end: npt.NDArray[np.uint32]
+    ) -> tuple[list[Architecture], float | None, Sequence[int]]:
+        """Completions, the mean value of the random ones but the first, an order to choose in."""
+        if self.predictor is None or not self.predictor.fitted:
+            return self.space.decode(self.tree.complete(end, 1)[0]), None, [0]
+        most, rounds = 1 + self.config.completions, self.config.rounds
+        states = self.tree.complete(end, -(-most // rounds))[0]
+        found = self.space.decode(states)
         mean, std = self.predictor.predict_states(states)
-        order = [0]
-        if self.config.choice == "upper":
-            order = np.argsort(-(mean + self.config.kappa * std), kind="stable").tolist()
-        values = mean if self.config.target == "reward" else _normal_cdf(mean)
+        values = mean.copy() if self.config.target == "reward" else _normal_cdf(mean)
         for i, architecture in enumerate(found):
             if (reward := self._reward.get(architecture.hash)) is not None:
                 values[i] = self._value(reward)
-        return float(values[1:].mean()), order
+        order = self._order(mean, std)
+        for _ in range(1, rounds):
+            best = next((i for i in order if found[i].hash not in self._reward), None)
+            if best is None or len(found) == most:
+                break
+            near = self._near(found[best], end, min(len(values), most - len(found)))
+            found += self.space.decode(near)
+            more = self.predictor.predict_states(near)
+            mean, std = np.append(mean, more[0]), np.append(std, more[1])
+            order = self._order(mean, std)
+        return found, float(values[1:].mean()), order
+
+    def _near(self, parent: Architecture, end: npt.NDArray[np.uint32], n: int) -> _States:
+        """`n` states below a simulation's end that are one decision away from `parent`."""
+        first, steps = len(self.tree.path(int(end[0]))), self.space.max_steps
+        actions = self.space.actions(parent)
+        if first >= len(actions):  # the end is finished: there is no other
+            return states_after(self.space, [actions] * n)
+        places = _core.uniform(self._seed, _PLACES, self._drawn, n)
+        changes = _core.uniform(self._seed, _CHANGES, self._drawn * steps, n * steps)
+        self._drawn += n
+        return varied(self.space, actions, first, places, changes.reshape(steps, n))
+
+    def _order(self, mean: _Floats, std: _Floats) -> Sequence[int]:
+        if self.config.choice == "chance":
+            return [0]
+        if self.config.choice == "upper":
+            worth = mean + self.config.kappa * std
+        else:
+            n = len(self._sorted)
+            ranked = self.config.target == "rank"
+            best = _normal(1 - 0.5 / n) if ranked else self._value(self._sorted[-1])
+            worth = expected_improvement(mean, std, best)
+        order: list[int] = np.argsort(-worth, kind="stable").tolist()
+        return order
 
     def _back_up(self, end: npt.NDArray[np.uint32], value: float) -> None:
         self.tree.back_up(end, np.array([value]))
@@ -195,6 +254,9 @@ class AlphaX:
     def tell(self, trials: Sequence[Trial]) -> None:
         for trial in trials:
             name, reward = trial.architecture.hash, trial.reward
+            if trial.evaluation.weights and trial.repeat_of is None:
+                insort(self._relatives, (-reward, trial.number, trial.proposal.actions))
+                del self._relatives[self.config.relatives :]
             new = self._reward.get(name) is None
             self._reward[name] = reward
             if new and trial.evaluation.ok:
@@ -203,7 +265,7 @@ class AlphaX:
             at = next((i for i, waiting in enumerate(self._waiting) if waiting[0] == name), None)
             if at is not None:
                 self._settle(self._waiting.pop(at), trial)
-            if new and trial.evaluation.ok and len(self._memory) % self.config.retrain_every == 0:
+            if new and trial.evaluation.ok:
                 self._learn()
 
     def _settle(self, waiting: Waiting, trial: Trial) -> None:
@@ -216,7 +278,9 @@ class AlphaX:
             self.tree.undo(np.array([end], np.uint32), np.array([value]))
 
     def _learn(self) -> None:
-        if self.predictor is not None:
+        n = len(self._memory)
+        due = n % self.config.retrain_every == 0 and n >= self.config.warm_up
+        if self.predictor is not None and due:
             states = states_after(self.space, [actions for actions, _ in self._memory])
             rewards = np.array([reward for _, reward in self._memory]) / self.config.reward_scale
             self.predictor.fit_states(states, rewards)
@@ -226,7 +290,9 @@ class AlphaX:
             "reward": dict(self._reward),
             "waiting": list(self._waiting),
             "memory": list(self._memory),
+            "relatives": list(self._relatives),
             "tree": [torch.from_numpy(a.astype(_wide(a))) for a in self.tree.state()],
+            "drawn": self._drawn,
             "predictor": None if self.predictor is None else self.predictor.state_dict(),
         }
 
@@ -238,10 +304,17 @@ class AlphaX:
         self.tree.load(*(column.numpy().astype(kind) for column, kind in columns))
         if self.predictor is not None:
             self.predictor.load_state_dict(state["predictor"])
+        self._drawn = state["drawn"]
         self._reward = dict(state["reward"])
         self._waiting = [tuple(waiting) for waiting in state["waiting"]]
         self._memory = [(tuple(actions), reward) for actions, reward in state["memory"]]
         self._sorted = sorted(reward for _, reward in self._memory)
+        self._relatives = [(r, number, tuple(own)) for r, number, own in state["relatives"]]
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many first decisions are the same."""
+    return sum(takewhile(bool, map(eq, one, other)))
 
 
 def _wide(array: npt.NDArray[Any]) -> Any:
@@ -249,5 +322,16 @@ def _wide(array: npt.NDArray[Any]) -> Any:
     return np.int64 if array.dtype.kind in "iu" else array.dtype
 
 
-def _normal_cdf(z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def expected_improvement(mean: _Floats, std: _Floats, best: float) -> _Floats:
+    """Of normal outcomes over the best one known, `[n]` (Mockus, 1978)."""
+    std = np.maximum(std, 1e-9)
+    z = (mean - best) / std
+    return np.asarray(std * (z * _normal_cdf(z) + np.exp(-z * z / 2) / (2 * np.pi) ** 0.5))
+
+
+def _normal_cdf(z: _Floats) -> _Floats:
     return np.asarray(torch.special.ndtr(torch.from_numpy(z)), np.float64)
+
+
+def _normal(quantile: float) -> float:
+    return float(torch.special.ndtri(torch.tensor(quantile, dtype=torch.float64)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,46 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from nascore import _core
+from nascore.agents.controller import Controller
 from nascore.sampling import States, padded, walk
 from nascore.trial import Proposal, Space, Trial
 
-_INIT, _DRAW = 16, 17  # random streams
-
-Hidden = tuple[Tensor, Tensor]
-
-
-class Controller(nn.Module):
-    """An LSTM that reads the decision before, embedded, and one softmax for each head.
-
-    All weights are uniform in [-init, init], a function of `seed`.
-    """
-
-    def __init__(self, heads: Sequence[int], units: int, init: float, seed: int) -> None:
-        super().__init__()
-        self.first = torch.tensor([*accumulate(heads, initial=1)][:-1])  # token 0 is the start
-        self.embedding = nn.Embedding(1 + sum(heads), units)
-        self.lstm = nn.LSTM(units, units, batch_first=True)
-        self.heads = nn.ModuleList(nn.Linear(units, size) for size in heads)
-        drawn = 0
-        with torch.no_grad():
-            for weight in self.parameters():
-                uniform = _core.uniform(seed, _INIT, drawn, weight.numel())
-                weight.copy_(torch.from_numpy((2 * uniform - 1) * init).reshape(weight.shape))
-                drawn += weight.numel()
-
-    def forward(
-        self, tokens: Tensor, head: Tensor, legal: Tensor, hidden: Hidden | None = None
-    ) -> tuple[Tensor, Hidden]:
-        """Log-probabilities [n, T, A] of decisions by `head` [n, T], each after `tokens` [n, T]."""
-        seen, hidden = self.lstm(self.embedding(tokens), hidden)
-        logits = seen.new_full(legal.shape, -torch.inf)
-        for h in set(head.flatten().tolist()):
-            where = head == h
-            scores = self.heads[h](seen[where])
-            logits[where] = nn.functional.pad(
-                scores, (0, legal.shape[-1] - scores.shape[-1]), value=-torch.inf
-            )
-        return logits.masked_fill(~legal, -torch.inf).log_softmax(-1), hidden
+_DRAW = 17  # random stream; 16 is the controller's
 
 
 class Decisions(NamedTuple):
@@ -85,6 +49,7 @@ class PolicyGradient:
 
     The advantage of a reward R is R - b, after b <- baseline b + (1 - baseline) R; the first reward
     is the first b. With `clip` an update is PPO's, `epochs` steps of it; with None REINFORCE's.
+    The controller is one of `units`, with weights up to `init`, unless another is given.
     """
 
     def __init__(
@@ -100,6 +65,7 @@ class PolicyGradient:
         epochs: int = 10,
         entropy: float = 1e-5,
         baseline: float = 0.95,
+        controller: Controller | None = None,
     ) -> None:
         if units < 1 or batch < 1 or epochs < 1:
             raise ValueError(f"units={units}, batch={batch}, epochs={epochs}: at least 1 of each")
@@ -116,19 +82,23 @@ class PolicyGradient:
         self.epochs = epochs
         self.entropy = entropy
         self.decay = baseline
-        self.controller = Controller(space.heads, units, init, seed)
-        self.optimizer = torch.optim.Adam(self.controller.parameters(), lr)
+        self.controller = controller or Controller(space.heads, units, init, seed)
+        self.optimizer = torch.optim.Adam(self.controller.parameters(), lr, fused=True)
         self.baseline: float | None = None
         self._asked = 0
         # What was drawn and not told, with the log-probabilities of its decisions, oldest first.
         self._pending: list[tuple[tuple[int, ...], list[float]]] = []
         self._told: list[tuple[tuple[int, ...], list[float], float]] = []  # with the advantage
 
-    @torch.no_grad()
     def ask(self, n: int) -> list[Proposal]:
+        return self._ask(n)
+
+    @torch.inference_mode()
+    def _ask(self, n: int, first: Tensor | None = None) -> list[Proposal]:
+        """`first` [n] are the first decisions, where they are not the controller's to make."""
         space, states = self.space, self.space.start(n)
-        tokens, hidden = torch.zeros(n, dtype=torch.long), None
-        actions, log_probs = [], []
+        tokens, memory = torch.zeros(n, dtype=torch.long), None
+        drawn, terms = [], []
         lengths = np.zeros(n, np.int64)
         for step in range(space.max_steps):
             done = space.done(states)
@@ -136,24 +106,30 @@ class PolicyGradient:
                 break
             lengths += ~done
             head, legal = self._view(states)
-            scores, hidden = self.controller(tokens[:, None], head[:, None], legal[:, None], hidden)
-            scores = scores[:, 0].double()
-            reached = scores.exp().cumsum(-1)
+            if step == 0 and first is not None:
+                legal &= nn.functional.one_hot(first, legal.shape[1]).bool()
+            log_probs, memory = self.controller.decide(tokens, head, legal, memory)
+            reached = log_probs.double().exp().cumsum(-1)
             uniform = _core.uniform(self.seed, _DRAW, (step << 40) + self._asked, n)
             wanted = torch.from_numpy(uniform)[:, None] * reached[:, -1:]
             # Strictly above: what has no probability, as what is not legal, is never first.
             action = (reached > wanted).int().argmax(1)
-            actions.append(action)
-            log_probs.append(scores.gather(1, action[:, None])[:, 0])
+            drawn.append(action)
+            terms.append(log_probs.gather(1, action[:, None])[:, 0])
             states = space.step(states, action.int().numpy())
             tokens = self.controller.first[head] + action
         self._asked += n
         proposals = []
-        for i, architecture in enumerate(space.decode(states)):
-            written = tuple(int(action[i]) for action in actions[: lengths[i]])
-            terms = [float(term[i]) for term in log_probs[: lengths[i]]]
-            self._pending.append((written, terms))
-            proposals.append(Proposal(architecture, written, sum(terms)))
+        for architecture, actions, log_probs_of, length in zip(
+            space.decode(states),
+            torch.stack(drawn, 1).tolist(),
+            torch.stack(terms, 1).tolist(),
+            lengths.tolist(),
+            strict=True,
+        ):
+            written, its_terms = tuple(actions[:length]), log_probs_of[:length]
+            self._pending.append((written, its_terms))
+            proposals.append(Proposal(architecture, written, sum(its_terms)))
         return proposals
 
     def _view(self, states: States) -> tuple[Tensor, Tensor]:
@@ -205,7 +181,7 @@ class PolicyGradient:
     def loss(self, decisions: Decisions, old: Tensor, advantage: Tensor) -> Tensor:
         """Minus the mean over episodes of their decisions' surrogates and entropies."""
         tokens, head, legal, action = decisions
-        log_probs, _ = self.controller(tokens, head, legal)
+        log_probs = self.controller(tokens, head, legal)
         new = log_probs.gather(-1, action[..., None])[..., 0]
         gain = surrogate(new, old, advantage, self.clip)
         return -(gain + self.entropy * entropy(log_probs, legal)).sum(1).mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ from nascore.methods._settings import from_json, with_settings
 from nascore.names import unknown
 from nascore.search import Search
 from nascore.tasks import Task
+from nascore.trial import Trial
 
 PRESETS = ("small", "paper")
 
@@ -21,6 +23,7 @@ __all__ = [
     "config",
     "config_from_json",
     "describe",
+    "figures",
     "names",
     "with_prefix",
     "with_settings",
@@ -74,6 +77,13 @@ def build(method: str, task: Task, config: Any, seed: int = 0) -> Search:
         )
     search: Search = module.build(task, config, seed)
     return search
+
+
+def figures(method: str, config: Any, trials: Sequence[Trial]) -> dict[str, float]:
+    """What a method has to say about a run of its own, by name; most have nothing."""
+    module = _module(method)
+    found: dict[str, float] = module.figures(config, trials) if hasattr(module, "figures") else {}
+    return found
 
 
 def _module(method: str) -> ModuleType:

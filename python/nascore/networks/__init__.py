@@ -1,11 +1,13 @@
 """Networks as torch modules, and their training."""
 
-from nascore.networks.build import Network, build, build_net
+from nascore.networks.build import Network, build, build_net, require_parts
+from nascore.networks.ensemble import Ensemble
 from nascore.networks.recipe import Recipe
 from nascore.networks.scoring import Score, accuracy
 from nascore.networks.training import Epoch, Fit, fit
 
 __all__ = [
+    "Ensemble",
     "Epoch",
     "Fit",
     "Network",
@@ -15,4 +17,5 @@ __all__ = [
     "build",
     "build_net",
     "fit",
+    "require_parts",
 ]

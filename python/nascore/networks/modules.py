@@ -14,7 +14,8 @@ class Row(NamedTuple):
     """A row of a network: the operation and the shape of what it computes, `_core.NET_COLUMNS`."""
 
     op: int
-    kernel: int
+    kernel: int  # its height
+    kernel_width: int
     stride: int
     dilation: int
     groups: int
@@ -23,16 +24,21 @@ class Row(NamedTuple):
     width: int
 
 
-def _padding(row: Row) -> int:
+def _sides(row: Row) -> tuple[int, int]:
+    return row.kernel, row.kernel_width
+
+
+def _padding(row: Row) -> tuple[int, int]:
     """Odd kernels keep the size at stride 1, even ones are not padded."""
-    return row.dilation * (row.kernel // 2) if row.kernel % 2 else 0
+    height, width = (row.dilation * (side // 2) if side % 2 else 0 for side in _sides(row))
+    return height, width
 
 
 def _convolution(row: Row, channels: int, bias: bool = False) -> nn.Conv2d:
     return nn.Conv2d(
         channels,
         row.channels,
-        row.kernel,
+        _sides(row),
         stride=row.stride,
         padding=_padding(row),
         dilation=row.dilation,
@@ -78,6 +84,66 @@ class ConvRelu(nn.Module):
         return F.relu(self.conv(x))
 
 
+class SepConv(nn.Module):
+    """ReLU, depthwise convolution, pointwise convolution, batch norm: nothing in between."""
+
+    def __init__(self, row: Row, channels: int) -> None:
+        super().__init__()
+        self.depthwise = _convolution(row._replace(channels=channels, groups=channels), channels)
+        self.pointwise = nn.Conv2d(channels, row.channels, 1, bias=False)
+        self.norm = nn.BatchNorm2d(row.channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(self.pointwise(self.depthwise(F.relu(x))))
+        return y
+
+
+class FactorizedReduce(nn.Module):
+    """Half the size: ReLU, then half of the channels from the even pixels, half from the odd ones.
+
+    An image of odd height or width has one odd pixel less: zeros stand in for it.
+    """
+
+    def __init__(self, row: Row, channels: int) -> None:
+        super().__init__()
+        half = row.channels // 2
+        self.even = nn.Conv2d(channels, half, 1, stride=2, bias=False)
+        self.odd = nn.Conv2d(channels, row.channels - half, 1, stride=2, bias=False)
+        self.norm = nn.BatchNorm2d(row.channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(x)
+        shifted = F.pad(x[:, :, 1:, 1:], (0, 1, 0, 1))
+        y: Tensor = self.norm(torch.cat([self.even(x), self.odd(shifted)], 1))
+        return y
+
+
+class DropPath(nn.Module):
+    """In training, keeps each sample with probability `keep` and divides it by that."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__()
+        self.depth = row.kernel / row.stride  # (l + 1) / L in the l-th of L cells
+        self.keep = 1.0  # training sets it
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.keep == 1.0:
+            return x
+        return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(self.keep).div_(self.keep)
+
+
+class ConvValid(nn.Module):
+    """Convolution without padding, batch norm, ReLU."""
+
+    def __init__(self, row: Row, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, row.channels, _sides(row), row.stride, bias=False)
+        self.norm = nn.BatchNorm2d(row.channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x)))
+
+
 class Add(nn.Module):
     """The sum of the inputs; one that is wired twice counts twice."""
 
@@ -94,6 +160,18 @@ class Concat(nn.Module):
         return torch.cat(inputs, 1)
 
 
+class Pad(nn.Module):
+    """Zeros around the input, as many on either side, or one more below and to the right."""
+
+    def __init__(self, row: Row, given: Row) -> None:
+        super().__init__()
+        height, width = row.height - given.height, row.width - given.width
+        self.sides = (width // 2, width - width // 2, height // 2, height - height // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.sides)
+
+
 class GlobalPool(nn.Module):
     """The average over height and width, [n, C, H, W] -> [n, C]."""
 
@@ -102,11 +180,11 @@ class GlobalPool(nn.Module):
 
 
 def _max_pool(row: Row, _: Sequence[Row]) -> nn.Module:
-    return nn.MaxPool2d(row.kernel, row.stride, _padding(row))
+    return nn.MaxPool2d(_sides(row), row.stride, _padding(row))
 
 
 def _avg_pool(row: Row, _: Sequence[Row]) -> nn.Module:
-    return nn.AvgPool2d(row.kernel, row.stride, _padding(row), count_include_pad=False)
+    return nn.AvgPool2d(_sides(row), row.stride, _padding(row), count_include_pad=False)
 
 
 # By the names of `_core.OPS`; the arguments are the row and the rows that it reads.
@@ -125,4 +203,14 @@ MODULES: dict[str, Callable[[Row, Sequence[Row]], nn.Module]] = {
     "max_pool_valid": lambda row, inputs: nn.MaxPool2d(row.kernel, row.stride),
     "flatten": lambda row, inputs: nn.Flatten(),
     "dropout": lambda row, inputs: nn.Dropout(row.kernel / row.stride),
+    "sep_conv": lambda row, inputs: SepConv(row, inputs[0].channels),
+    "factorized_reduce": lambda row, inputs: FactorizedReduce(row, inputs[0].channels),
+    "layer_norm": lambda row, inputs: nn.GroupNorm(1, row.channels),
+    "instance_norm": lambda row, inputs: nn.GroupNorm(row.channels, row.channels),
+    "drop_path": lambda row, inputs: DropPath(row),
+    "avg_pool_valid": lambda row, inputs: nn.AvgPool2d(_sides(row), row.stride),
+    "pad": lambda row, inputs: Pad(row, inputs[0]),
+    "conv_valid": lambda row, inputs: ConvValid(row, inputs[0].channels),
+    "conv_bias": lambda row, inputs: _convolution(row, inputs[0].channels, bias=True),
+    "batch_norm": lambda row, inputs: nn.BatchNorm2d(row.channels),
 }

@@ -14,17 +14,19 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import nn
+from torch import Tensor, nn
 
 from nascore import _core
 from nascore.files import write_whole
+from nascore.networks.build import Network
+from nascore.networks.modules import DropPath
 from nascore.networks.recipe import Recipe
 from nascore.networks.scoring import (
     Score,
     accuracy,
     autocast,
-    class_scores,
     data_on,
+    enough_outputs,
     find_device,
     low_precision,
     place,
@@ -45,11 +47,12 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True)
 class Fit:
-    """How a training went; `valid` is the score after the last epoch, None unless it is ok."""
+    """How a training went; both scores are None unless it is ok."""
 
     status: Status
     message: str
-    valid: Score | None
+    valid: Score | None  # after the last epoch
+    best: Score | None  # the most accurate of the last epochs, as many as the recipe says
     epochs: int  # done, those before a restart included
     seconds: float
     images_per_s: float  # while training, validation not counted
@@ -94,11 +97,14 @@ class _Training:
         time_limit_s: float | None,
     ) -> None:
         self.network, self.task, self.recipe, self.seed = network, task, recipe, seed
+        dropping = recipe.drop_path_keep < 1
+        self.paths = [m for m in network.modules() if isinstance(m, DropPath) and dropping]
         self.device = device
         self.began = time.perf_counter()
         self.end = self.began + (math.inf if time_limit_s is None else time_limit_s)
         self.epoch = 0  # of this attempt
         self.restarts = 0
+        self.best: tuple[float, ...] = ()  # a Score, plain so that a checkpoint can keep it
         self.epochs = self.images = 0  # of all attempts
         self.seconds_before = 0.0  # spent when the checkpoint was written
         self.training_seconds = 0.0
@@ -116,7 +122,8 @@ class _Training:
             if loss is None:
                 return self.outcome("timed out", f"in epoch {self.epoch + 1}")
             may_restart = self.epoch == 1 and self.restarts < self.recipe.restarts
-            valid = self._validate() if may_restart or on_epoch else None
+            counts = self.epoch > self.recipe.epochs - self.recipe.validate_last
+            valid = self._validate() if may_restart or on_epoch or counts else None
             if may_restart and not (math.isfinite(loss) and self._beats_chance(valid)):
                 self.restarts += 1
                 self.network.load_state_dict(initial)
@@ -124,6 +131,8 @@ class _Training:
                 continue
             if not math.isfinite(loss):
                 return self.outcome("not finite", f"training loss {loss} in epoch {self.epoch}")
+            if counts and valid and (not self.best or valid.accuracy > self.best[0]):
+                self.best = tuple(valid)
             if on_epoch and valid:
                 on_epoch(Epoch(self.epoch, loss, valid))
             if checkpoint is not None:
@@ -131,15 +140,19 @@ class _Training:
         valid = valid or self._validate()
         if not math.isfinite(valid.loss):
             return self.outcome("not finite", f"validation loss {valid.loss} after the last epoch")
-        return self.outcome("ok", "", valid)
+        best = Score(*self.best) if self.best else valid
+        return self.outcome("ok", "", valid, best)
 
-    def outcome(self, status: Status, message: str, valid: Score | None = None) -> Fit:
+    def outcome(
+        self, status: Status, message: str, valid: Score | None = None, best: Score | None = None
+    ) -> Fit:
         seconds = self.seconds_before + time.perf_counter() - self.began
         rate = self.images / self.training_seconds if self.training_seconds else 0.0
-        return Fit(status, message, valid, self.epochs, seconds, rate)
+        return Fit(status, message, valid, best, self.epochs, seconds, rate)
 
     def _start(self) -> None:
         self.epoch = 0
+        self.best = ()
         parameters = self.network.parameters()
         recipe = self.recipe
         self.optimizer: torch.optim.Optimizer
@@ -149,7 +162,12 @@ class _Training:
             )
         else:
             self.optimizer = torch.optim.SGD(
-                parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+                parameters,
+                recipe.lr,
+                recipe.momentum,
+                weight_decay=recipe.weight_decay,
+                nesterov=recipe.nesterov,
+                fused=True,
             )
         half = self.device.type == "cuda" and low_precision() is torch.float16
         self.scaler = torch.GradScaler(self.device.type, enabled=half)
@@ -163,6 +181,7 @@ class _Training:
         images, labels = data_on(self.device, self.task, "train")
         total, steps = torch.zeros((), device=self.device), 0
         in_time = True
+        steps_of_epoch = max(1, len(labels) // recipe.batch)
         began = time.perf_counter()
         self.network.train()
         task = self.task
@@ -176,10 +195,16 @@ class _Training:
             task.mean,
             task.std,
         ):
+            progress = (self.epoch + steps / steps_of_epoch) / recipe.epochs
+            for path in self.paths:
+                path.keep = recipe.keep_at(progress, path.depth)
             self.optimizer.zero_grad()
             with autocast(self.device):
-                loss = F.cross_entropy(class_scores(self.network, x, task), y)
+                loss = self._loss(x, y)
             torch.autograd.backward(self.scaler.scale(loss))
+            if recipe.clip is not None:
+                self.scaler.unscale_(self.optimizer)
+                nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
             self.scaler.step(self.optimizer)
             self.scaler.update()
             total += loss.detach()  # read once per epoch: a read per step would stall a GPU
@@ -196,6 +221,16 @@ class _Training:
         self.epochs += 1
         return mean
 
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        def loss(logits: Tensor) -> Tensor:
+            logits = enough_outputs(logits, self.task)
+            return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+
+        if not (self.recipe.auxiliary and isinstance(self.network, Network)):
+            return loss(self.network(images))
+        logits, *others = self.network.heads(images)
+        return loss(logits) + self.recipe.auxiliary * sum(map(loss, others))
+
     def _validate(self) -> Score:
         return accuracy(self.network, self.task, "valid", self.device, self.recipe.batch)
 
@@ -203,7 +238,10 @@ class _Training:
         return valid is not None and valid.accuracy > 1 / self.task.classes
 
     # What a checkpoint holds besides the network, the optimizer and the gradient scaler.
-    _COUNTERS = ("epoch", "restarts", "epochs", "images", "seconds_before", "training_seconds")
+    _COUNTERS = (
+        *("epoch", "restarts", "epochs", "images"),
+        *("seconds_before", "training_seconds", "best"),
+    )
 
     def _save(self, path: Path) -> None:
         state = {name: getattr(self, name) for name in self._COUNTERS}

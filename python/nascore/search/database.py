@@ -61,9 +61,9 @@ class Database:
         with self._errors(), self._connection.begin():
             yield self._connection
 
-    def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
+    def rows(self, query: sa.Select[Any], **values: Any) -> Sequence[Any]:
         with self.transaction() as connection:
-            return connection.execute(query).all()
+            return connection.execute(query, values).all()
 
     def table_names(self) -> set[str]:
         with self.transaction() as connection:

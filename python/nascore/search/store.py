@@ -20,6 +20,10 @@ from nascore.trial import Evaluation, Proposal, Trial
 
 FORMAT = 1  # raise it when the tables change
 
+# Made once: making one costs as much as running it, which is done for every trial.
+_FINISH = _trials.update().where(_trials.c.number == sa.bindparam("of"))
+_EVALUATION = sa.select(_trials.c.evaluation).where(_trials.c.number == sa.bindparam("of"))
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -141,9 +145,8 @@ class Store:
             {"of": t.number, "evaluation": t.evaluation.to_json(), "reward": t.reward}
             for t in trials
         ]
-        update = _trials.update().where(_trials.c.number == sa.bindparam("of"))
         with self._database.transaction() as connection:
-            connection.execute(update, rows)
+            connection.execute(_FINISH, rows)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Logs as one event that the agent is told these finished trials."""
@@ -209,8 +212,8 @@ class Store:
 
     def evaluation(self, number: int) -> Evaluation | None:
         """What was found out about a trial; None as long as it is not finished."""
-        [row] = self._rows(_trials.c.number == number)
-        return Evaluation.from_json(row.evaluation) if row.evaluation else None
+        [[found]] = self._database.rows(_EVALUATION, of=number)
+        return Evaluation.from_json(found) if found else None
 
     def trials(self) -> list[Trial]:
         """All trials that were told, by number."""

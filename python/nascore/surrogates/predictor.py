@@ -13,6 +13,7 @@ from torch.nn import functional
 from nascore import _core
 from nascore.sampling import states_after
 from nascore.spaces import Architecture
+from nascore.surrogates.bayesian import BayesianHeads
 from nascore.trial import Space, Trial
 
 _WEIGHTS, _BATCHES = 24, 25  # random streams
@@ -26,7 +27,8 @@ class Predictor:
     They read a finished state's features `[F]`. With target "rank" they learn where in the order
     of the trials an architecture stands, as a normal score; with "reward" the reward itself,
     through a sigmoid (AlphaX, rewards in 0..1). `fit` goes on from the weights it has, unless
-    `fresh`; an epoch sees every trial once, in batches of `batch`.
+    `fresh`; an epoch sees every trial once, in batches of `batch`. With `bayesian` the trained
+    output layer gives way to a Bayesian one, which doubts what is unlike all it has seen.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Predictor:
         weight_decay: float,
         target: Target,
         fresh: bool,
+        bayesian: bool = False,
     ) -> None:
         for name, value in {"members": members, "epochs": epochs, "batch": batch}.items():
             if value < 1:
@@ -58,7 +61,9 @@ class Predictor:
         self.weight_decay = weight_decay
         self.target = target
         self.fresh = fresh
+        self.bayesian = bayesian
         self._weights: list[torch.Tensor] = []  # per layer [m, in, out] and [m, 1, out]
+        self._heads: BayesianHeads | None = None
         self._fits = 0
 
     @property
@@ -71,7 +76,7 @@ class Predictor:
         if not trials:
             raise ValueError("there are no trials to fit")
         self.fit_states(
-            self._states([trial.architecture for trial in trials]),
+            self.states([trial.architecture for trial in trials]),
             np.array([trial.reward for trial in trials]),
         )
 
@@ -79,12 +84,16 @@ class Predictor:
         self, architectures: Sequence[Architecture]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Mean and standard deviation over the members, each `[n]`, in units of the target."""
-        return self.predict_states(self._states(architectures))
+        return self.predict_states(self.states(architectures))
 
     def fit_states(self, states: npt.NDArray[np.int16], rewards: npt.NDArray[np.float64]) -> None:
         """`fit` of finished states `[n, W]` with rewards `[n]`."""
-        features = torch.from_numpy(self.space.features(states))
         scores = normal_scores(rewards) if self.target == "rank" else rewards
+        self.fit_scores(states, scores)
+
+    def fit_scores(self, states: npt.NDArray[np.int16], scores: npt.NDArray[np.float64]) -> None:
+        """`fit_states` with what is to be predicted, `[n]`, in units of the target."""
+        features = torch.from_numpy(self.space.features(states))
         wanted = torch.from_numpy(scores).float()[:, None]
         if self.fresh or not self._weights:
             self._weights = self._start()
@@ -103,6 +112,9 @@ class Predictor:
                 torch.autograd.backward(loss)
                 optimizer.step()
         self._weights = [w.detach() for w in weights]
+        if self.bayesian:
+            hidden = self._hidden(features.expand(self.members, -1, -1))
+            self._heads = BayesianHeads.fit(hidden, wanted[:, 0])
         self._fits += 1
 
     def predict_states(
@@ -112,11 +124,16 @@ class Predictor:
         if not self.fitted:
             raise ValueError("the predictor was not fitted")
         features = torch.from_numpy(self.space.features(states))
-        with torch.no_grad():
-            out = self._forward(features.expand(self.members, -1, -1))[..., 0].double()  # [m, n]
-        return out.mean(0).numpy(), out.std(0, correction=0).numpy()
+        features = features.expand(self.members, -1, -1)
+        if self._heads is None:
+            out = self._forward(features)[..., 0].double()  # [m, n]
+            return out.mean(0).numpy(), out.std(0, correction=0).numpy()
+        mean, variance = self._heads.predict(self._hidden(features))
+        spread = variance.mean(0) + mean.var(0, correction=0)  # of an even mixture
+        return mean.mean(0).numpy(), spread.sqrt().numpy()
 
-    def _states(self, architectures: Sequence[Architecture]) -> npt.NDArray[np.int16]:
+    def states(self, architectures: Sequence[Architecture]) -> npt.NDArray[np.int16]:
+        """Their finished states `[n, W]`."""
         return states_after(self.space, [self.space.actions(a) for a in architectures])
 
     def _start(self) -> list[torch.Tensor]:
@@ -130,9 +147,13 @@ class Predictor:
             weights += [weight, torch.zeros(self.members, 1, n_out)]
         return weights
 
+    def _hidden(self, x: torch.Tensor) -> torch.Tensor:
+        for weight, bias in zip(self._weights[:-2:2], self._weights[1:-2:2], strict=True):
+            x = torch.baddbmm(bias, x, weight).relu()
+        return x
+
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        for i in range(0, len(self._weights), 2):
-            x = torch.baddbmm(self._weights[i + 1], x if i == 0 else x.relu(), self._weights[i])
+        x = torch.baddbmm(self._weights[-1], self._hidden(x), self._weights[-2])
         return x if self.target == "rank" else x.sigmoid()
 
     def _order(self, epoch: int, n: int) -> torch.Tensor:
@@ -141,7 +162,11 @@ class Predictor:
         return torch.from_numpy(draws).view(self.members, n).argsort(1)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"fits": self._fits, "weights": [w.clone() for w in self._weights]}
+        return {
+            "fits": self._fits,
+            "weights": [w.clone() for w in self._weights],
+            "heads": None if self._heads is None else [*self._heads],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raises ValueError if the weights belong to other layers."""
@@ -150,6 +175,7 @@ class Predictor:
             raise ValueError(f"a predictor of other layers: its weights have the shapes {layers}")
         self._fits = state["fits"]
         self._weights = [w.clone() for w in state["weights"]]
+        self._heads = None if state["heads"] is None else BayesianHeads(*state["heads"])
 
 
 def normal_scores(rewards: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
