@@ -1,12 +1,13 @@
 # The commands of the project; CONTRIBUTING.md says what each is for.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help search test soak bench evidence lint format stubs clean
+.PHONY: help search test soak bench bench-peers evidence lint format stubs clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PEERS := build/peers
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES := $(shell find csrc cuda python -name '*.[ch]pp' -o -name '*.cu' -o -name '*.py' -o -name '*.pyi' \
   -o -name '*.csv') CMakeLists.txt pyproject.toml constraints.txt
@@ -64,7 +65,21 @@ soak: $(VENV)/.tests
 	$(BIN)/python -m pytest -m slow --benchmark-disable
 
 bench: $(VENV)/.tests
-	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json=build/benchmarks.json -s
+	$(BIN)/python -m pytest benchmarks --ignore=benchmarks/peers --benchmark-only \
+	  --benchmark-json=build/benchmarks.json -s
+
+# Others' tree searches, in an environment of their own, since nobody needs them to use ours.
+$(PEERS)/.installed: $(BIN)/pip $(SOURCES) benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -r benchmarks/peers/requirements.txt '.[test]'
+	@touch $@
+
+bench-peers: export OMP_NUM_THREADS = 1
+bench-peers: export XLA_FLAGS = --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1
+bench-peers: $(PEERS)/.installed
+	$(PEERS)/bin/python -m pytest benchmarks/peers --benchmark-only --benchmark-timer=time.process_time \
+	  --benchmark-json=build/benchmarks-peers.json -s
 
 evidence: $(VENV)/.tests
 	$(BIN)/python -m nascore.tables.make python/nascore/tables/blocks_digits.csv

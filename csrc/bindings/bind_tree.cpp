@@ -35,9 +35,8 @@ Array<std::int16_t> complete(Tree& tree, const Nodes& nodes, py::ssize_t k) {
   const auto ends = checked(nodes, "nodes", {"n"});
   const py::ssize_t width = tree.space().state_width();
   Array<std::int16_t> out({ends.shape(0), count(k, "k"), width});
-  for (py::ssize_t i = 0; i < ends.shape(0); ++i) {
-    tree.complete(ends.at(i), static_cast<int>(k), out.mutable_data() + i * k * width);
-  }
+  tree.complete(ends.data(), static_cast<int>(ends.shape(0)), static_cast<int>(k),
+                out.mutable_data());
   return out;
 }
 

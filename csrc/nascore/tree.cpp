@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -80,6 +81,33 @@ void Tree::replay(Index node, std::int16_t* state) const {
   } else {
     replay(nodes_[node].parent, state);
     space_.step(state, nodes_[node].action, state);
+  }
+}
+
+// The states [n, W] of nodes, one decision of all of them after the other.
+void Tree::replay_all(const Index* nodes, int n, std::int16_t* states) {
+  const std::size_t width = state_.size(), before = prefix_.size();
+  std::vector<std::vector<std::int32_t>> paths;
+  for (int i = 0; i < n; ++i) {
+    paths.push_back(path(nodes[i]));
+    std::copy(start_.begin(), start_.end(), states + i * width);
+  }
+  std::vector<std::size_t> longer(n);
+  std::iota(longer.begin(), longer.end(), 0);
+  for (std::size_t depth = before;; ++depth) {
+    const auto ended = [&](std::size_t i) { return paths[i].size() <= depth; };
+    longer.erase(std::remove_if(longer.begin(), longer.end(), ended), longer.end());
+    if (longer.empty()) return;
+    states_.clear();
+    legal_.clear();
+    for (const std::size_t i : longer) {
+      states_.insert(states_.end(), states + i * width, states + (i + 1) * width);
+      legal_.push_back(paths[i][depth]);
+    }
+    space_.step_all(states_.data(), static_cast<int>(longer.size()), legal_.data(), states_.data());
+    for (std::size_t k = 0; k < longer.size(); ++k) {
+      std::copy_n(states_.data() + k * width, width, states + longer[k] * width);
+    }
   }
 }
 
@@ -179,22 +207,25 @@ Tree::Index Tree::choose(Index node, int depth) {
   return parent.first + static_cast<Index>(last);
 }
 
-// One simulation from the root to its end, whose state is left in `state`.
-Tree::Index Tree::walk(std::int16_t* state) {
+// One simulation from the root to its end. Its state is left in `state_` where it is `followed`;
+// else a state is made only of a node that is opened.
+Tree::Index Tree::walk(bool followed) {
   if (nodes_[0].visits + std::uint64_t{nodes_[0].pending} >= kMostVisits) {
     throw std::length_error("the tree has counted " + std::to_string(kMostVisits) +
                             " simulations, the most that it can; re-root it or search less");
   }
-  std::copy(start_.begin(), start_.end(), state);
+  std::int16_t* state = state_.data();
+  if (followed) std::copy(start_.begin(), start_.end(), state);
   Index node = 0;
   for (int depth = 0;; ++depth) {
     if (nodes_[node].visits + std::uint64_t{nodes_[node].pending} < settings_.open_after) break;
     if (nodes_[node].first == 0) {
+      if (!followed) replay(node, state);
       if (space_.done(state)) break;
       open(node, state);
     }
     node = choose(node, depth);
-    space_.step(state, nodes_[node].action, state);
+    if (followed) space_.step(state, nodes_[node].action, state);
   }
   ++begun_;
   return node;
@@ -215,7 +246,7 @@ void Tree::select(int n, Index* ends) {
   int done = 0;
   try {
     for (; done < n; ++done) {
-      ends[done] = walk(state_.data());
+      ends[done] = walk(false);
       change(ends[done], 0, 0, 1);
     }
   } catch (...) {
@@ -224,20 +255,24 @@ void Tree::select(int n, Index* ends) {
   }
 }
 
-void Tree::complete(Index node, int k, std::int16_t* states) {
+void Tree::complete(const Index* nodes, int n, int k, std::int16_t* states) {
   const Use use(*this);
-  at(node);
-  const std::size_t width = state_.size();
-  replay(node, state_.data());
-  const int most = std::min(k, kTogether);
-  const auto masks = std::make_unique<bool[]>(std::size_t(most) * actions_);
+  for (int i = 0; i < n; ++i) at(nodes[i]);
+  const std::size_t width = state_.size(), count = std::size_t(n) * k;
+  std::vector<std::int16_t> begun(n * width);
+  replay_all(nodes, n, begun.data());
+  const std::size_t most = std::min<std::size_t>(count, kTogether);
+  const auto masks = std::make_unique<bool[]>(most * actions_);
   std::vector<std::int32_t> actions(most);
-  for (int first = 0; first < k; first += kTogether) {
-    const int n = std::min(k - first, kTogether);
-    for (int i = 0; i < n; ++i, states += width) std::copy_n(state_.data(), width, states);
-    nascore::complete(space_, states - n * width, n, masks.get(), actions.data(), actions_,
+  for (std::size_t first = 0; first < count; first += most) {
+    const std::size_t now = std::min(count - first, most);
+    std::int16_t* here = states + first * width;
+    for (std::size_t i = 0; i < now; ++i) {
+      std::copy_n(begun.data() + (first + i) / k * width, width, here + i * width);
+    }
+    nascore::complete(space_, here, static_cast<int>(now), masks.get(), actions.data(), actions_,
                       settings_.seed, kWalkStream, drawn_);
-    drawn_ += n;
+    drawn_ += now;
   }
 }
 
@@ -263,7 +298,7 @@ void Tree::simulate(int n, const std::function<double(const std::int16_t*)>& val
   const Use use(*this);
   std::int32_t action;
   for (int i = 0; i < n; ++i) {
-    const Index end = walk(state_.data());
+    const Index end = walk(true);
     if (!space_.done(state_.data())) {
       nascore::complete(space_, state_.data(), 1, mask_.get(), &action, actions_, settings_.seed,
                         kWalkStream, drawn_);

@@ -64,8 +64,8 @@ class Tree {
   // none of them waits, where the tree would need more than max_nodes nodes or has counted 2^32 - 1
   // simulations.
   void select(int n, Index* ends);
-  // `k` random completions [k, W] of a node's state; of a finished one the state itself.
-  void complete(Index node, int k, std::int16_t* states);
+  // `k` random completions of each node's state, [n, k, W]; of a finished one the state itself.
+  void complete(const Index* nodes, int n, int k, std::int16_t* states);
   // Gives a simulation its value.
   void back_up(Index end, double value);
   // Adds to the value of a simulation that has one, or takes the simulation back altogether.
@@ -112,7 +112,8 @@ class Tree {
   };
 
   void replay(Index node, std::int16_t* state) const;
-  Index walk(std::int16_t* state);
+  void replay_all(const Index* nodes, int n, std::int16_t* states);
+  Index walk(bool followed);
   void open(Index node, const std::int16_t* state);
   void keys_below(const std::int16_t* state, const std::int32_t* actions, int n, Hash128* keys);
   Index choose(Index node, int depth);

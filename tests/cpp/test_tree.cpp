@@ -59,7 +59,7 @@ void walks_blocks_to_their_end() {
   std::vector<std::int16_t> states(10 * space.state_width());
   const auto last = static_cast<Tree::Index>(tree.nodes().size() - 1);
   const std::vector<std::int32_t> path = tree.path(last);
-  tree.complete(last, 10, states.data());
+  tree.complete(&last, 1, 10, states.data());
   for (int i = 0; i < 10; ++i) {
     space.actions(states.data() + i * space.state_width(), actions.data());
     CHECK(std::equal(path.begin(), path.end(), actions.begin()));
