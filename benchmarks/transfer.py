@@ -26,7 +26,7 @@ from nascore.results.tables import best_trials
 from nascore.spaces import Architecture
 from nascore.trial import Evaluation, Job, Proposal, Trial
 
-CONFIG = replace(methods.config("alphax", "small"), agent=methods.config("alphax").agent)
+CONFIG = methods.config("alphax", "small")
 TASK = tasks.load("digits")
 SCRATCH = CONFIG.problem.evaluator(TASK)
 FEW = round(CONFIG.warm_epochs * SCRATCH.recipe.epochs)
@@ -133,7 +133,8 @@ def main() -> None:
     for name, default in (("parents", 12), ("children", 24), ("seeds", 2), ("trials", 60)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
-    print_order(given.parents, given.children)
+    if given.children:
+        print_order(given.parents, given.children)
     print("| seed | relatives | s of CPU a trial | epochs | inherited | best, % | 3 from scratch |")
     print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for seed in range(FIRST_SEED, FIRST_SEED + given.seeds):

@@ -107,8 +107,8 @@ class AlphaX:
     architectures that succeeded is a multiple of `retrain_every`.
 
     A proposal starts from the trained weights of its nearest relative: of the `relatives` best
-    trials that left weights, the one that shares most of its first decisions, the latest of equals.
-    It trains from scratch where fewer than half are shared, the last one aside, which may only end.
+    trials that left weights, the one that shares most of its first decisions, the latest of equals;
+    from none where it shares not even the first.
 
     With target "reward" values are rewards over `reward_scale`; with "rank" the share of the
     rewards known at the time that are lower.
@@ -185,7 +185,7 @@ class AlphaX:
     def _relative(self, actions: tuple[int, ...]) -> int | None:
         near = ((_shared(actions, own), n) for _, n, own in self._relatives)
         shared, number = max(near, default=(0, 0))
-        return number if shared >= max(1, (len(actions) - 1) / 2) else None
+        return number if shared else None
 
     def _completed(
         self, ends: npt.NDArray[np.uint32]
