@@ -350,3 +350,15 @@ def test_a_stack_takes_cells_alone_and_of_no_endless_width() -> None:
         CellStack(1, 2**19).expand(NASNET_A, (3, 32, 32), 10)
     resized = CellStack().resized(blocks=7, width=96)
     assert asdict(resized) == {**asdict(CellStack()), "normal": 7, "filters": 96, "stem_width": 288}
+
+
+def test_the_winner_has_a_skeleton_of_its_own() -> None:
+    config = nascore.methods.with_settings(nascore.methods.config("random"), ["space=cell"])
+    assert config.final_skeleton == config.cell.final_skeleton
+    assert config.final_skeleton.auxiliary
+    assert not config.skeleton.auxiliary
+    blocks = nascore.methods.config("random")
+    assert blocks.final_skeleton == blocks.skeleton
+    paper = nascore.methods.config("random", "paper").cell
+    assert (paper.skeleton.normal, paper.final_skeleton.normal, paper.recipe.epochs) == (2, 6, 20)
+    assert paper.final_skeleton.title(NASNET_A) == "6 @ 768"
