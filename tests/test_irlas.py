@@ -223,7 +223,7 @@ def test_a_seed_fixes_w() -> None:
 
 
 def test_5_without_weight_it_is_blockqnn_bit_for_bit() -> None:
-    size = ("max_layers=4", "trials=160")
+    size = ("max_layers=4", "trials=80")
     ours = list(method_kit.search("irlas", (*size, "topology_weight=0"), seed=5))
     assert ours == list(method_kit.search("blockqnn", size, seed=5))
     assert ours != list(method_kit.search("irlas", size, seed=5))
