@@ -33,8 +33,8 @@ from nascore.trial import Trial
 
 SPACE = BlockSpace(4)
 TINY = (
-    *("version=differentiable", "max_layers=4", "trials=12", "batch=4", "relaxed.epochs=3"),
-    "relaxed.batch=256",
+    *("version=differentiable", "max_layers=3", "trials=12", "batch=4", "relaxed.epochs=3"),
+    "relaxed.batch=512",
     *("recipe.epochs=1", "skeleton.widths=(4,8)", "skeleton.stem_width=4"),
 )
 

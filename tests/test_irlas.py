@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+import cli_kit
 import method_kit
 from nascore import _core, methods
 from nascore.agents.apprenticeship import (
@@ -32,7 +33,7 @@ from nascore.agents.random import Random
 from nascore.methods import blockqnn
 from nascore.methods.irlas import Guided
 from nascore.networks import build_net
-from nascore.search import Accuracy, AskTell, Search
+from nascore.search import Accuracy, AskTell, Search, Store
 from nascore.spaces import Architecture, BlockSpace
 from nascore.spaces.published import EXPERTS, irlas_mobile
 from nascore.trial import Evaluation, Job, Trial
@@ -223,7 +224,7 @@ def test_a_seed_fixes_w() -> None:
 
 
 def test_5_without_weight_it_is_blockqnn_bit_for_bit() -> None:
-    size = ("max_layers=4", "trials=160")
+    size = ("max_layers=4", "trials=80")
     ours = list(method_kit.search("irlas", (*size, "topology_weight=0"), seed=5))
     assert ours == list(method_kit.search("blockqnn", size, seed=5))
     assert ours != list(method_kit.search("irlas", size, seed=5))
@@ -313,8 +314,10 @@ def test_the_reward_keeps_the_floor(topology: MirrorStimuli) -> None:
     assert best == pytest.approx(1050)
 
 
-def test_diversity_is_told() -> None:
-    trials = list(method_kit.search("irlas", ("max_layers=4", "trials=40"), seed=1))
+def test_diversity_is_told(tmp_path: Path) -> None:
+    built = method_kit.search("irlas", ("max_layers=4", "trials=40"), seed=1)
+    with Store.create(tmp_path, built.meta) as store:
+        trials = list(built.run(store))
     figures = methods.figures("irlas", methods.config("irlas"), trials)
     assert figures["distinct blocks"] == len({t.architecture.hash for t in trials})
     ours = distances([t.architecture for t in trials], EXPERT, GAMMA)
@@ -322,6 +325,9 @@ def test_diversity_is_told() -> None:
     late = figures["mean distance to the expert, last quarter"]
     assert late == pytest.approx(ours[-10:].mean(), abs=1e-4)
     assert methods.figures("blockqnn", methods.config("blockqnn"), trials) == {}
+    assert cli_kit.shown(tmp_path)["figures"] == figures
+    for name, value in figures.items():
+        assert f"{name}: {value:g}\n" in cli_kit.nascore("show", tmp_path).out
 
 
 def test_experts_are_the_published_topologies() -> None:
@@ -334,10 +340,21 @@ def test_experts_are_the_published_topologies() -> None:
         assert 0 in [source for source, to in graph.edges.tolist() if to == graph.layers()]
 
 
-def test_bad_settings() -> None:
-    config = methods.config("irlas")
-    with pytest.raises(ValueError, match=r"topology_weight=-1.0 must be 0 or more"):
-        replace(config, topology_weight=-1.0)
-    with pytest.raises(ValueError, match="expert=vgg"):
-        methods.with_settings(config, ["expert=vgg"])
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("topology_weight=-1", "topology_weight=-1.0 must be 0 or more"),
+        ("topology_gamma=0", r"topology_gamma=0.0 must be in \(0, 1\]"),
+        ("margin=1", r"margin=1.0 must be in \(0, 1\)"),
+        ("choices_lr=0", "choices_lr=0.0 must be above 0"),
+        ("choices_decay=-1", "choices_decay=-1.0 must be 0 or more"),
+        ("expert=vgg", "expert=vgg: 'vgg' is not one of 'resnext'"),
+    ],
+)
+def test_bad_settings(setting: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        methods.with_settings(methods.config("irlas"), [setting])
+
+
+def test_no_rows_have_no_features() -> None:
     assert feature_counts(np.zeros((1, 0, 5), np.int16), 0.5).shape == (1, 23)

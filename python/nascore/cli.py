@@ -213,7 +213,8 @@ def show(
         data = {key: store.meta[key] for key in ("method", "task", "seed")}
         data["trials"] = [trial_json(trial) for trial in trials]
         data["best"] = next(map(trial_json, best_trials(trials, 1)), None)
-        data["figures"] = _figures(store, trials)
+        if figures := _figures(store, trials):
+            data["figures"] = figures
     typer.echo(json.dumps(data))
 
 
