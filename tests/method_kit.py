@@ -32,13 +32,26 @@ TINY = {
         "skeleton.widths=(8,8)",
         "skeleton.stem_width=8",
     ),
+    "dag": (
+        "max_nodes=4",
+        "recipe.epochs=1",
+        "skeleton.widths=(8,8)",
+        "skeleton.stem_width=8",
+    ),
     "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
+    "cell": ("blocks=1", "recipe.epochs=1", "skeleton.filters=2", "skeleton.stem_width=4"),
     "skip": ("depths=(2,3)", "filters=(4,8)", "recipe.epochs=2", "recipe.lr=0.05"),
 }
-TOY = {"block": ("max_layers=4",), "layer": ("max_layers=4",), "skip": ("depths=(3,4)",)}
+TOY = {
+    "block": ("max_layers=4",),
+    "cell": ("blocks=2",),
+    "dag": ("max_nodes=5",),
+    "layer": ("max_layers=4",),
+    "skip": ("depths=(3,4)",),
+}
 PREFIX = {"block": "[(1,2,3,0,0),(2,1,1,1,0)]", "layer": "C(16,3),P(2,2)"}
 # Of the methods that have but one, where it is not blocks.
-SPACE = {"metaqnn": "layer", "nas_rl": "skip"}
+SPACE = {"metaqnn": "layer", "nasnet": "cell", "nas_rl": "skip"}
 GOLDEN = Path(__file__).parent / "golden"
 
 
