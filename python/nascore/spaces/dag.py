@@ -9,24 +9,24 @@ import numpy as np
 import numpy.typing as npt
 
 from nascore import _core
+from nascore._core import DagSpace
 from nascore.names import unknown
 from nascore.spaces.architecture import Architecture, Code
 from nascore.spaces.core_space import CoreSpace
 
 Operation = tuple[Any, ...]  # a name of `_core.OPS`, a kernel, a dilation if it is not 1
 
-CONV, MAX_POOL, AVG_POOL = "conv", "max_pool", "avg_pool"
-NASBENCH: tuple[Operation, ...] = ((CONV, 1), (CONV, 3), (MAX_POOL, 3))
+NASBENCH: tuple[Operation, ...] = (("conv", 1), ("conv", 3), ("max_pool", 3))
 # Choice: the published list of eight was not readable.
 GHN: tuple[Operation, ...] = (
     ("identity", 0),
-    (CONV, 1),
-    (CONV, 3),
-    (CONV, 5),
-    (CONV, 3, 2),
-    (CONV, 5, 2),
-    (MAX_POOL, 3),
-    (AVG_POOL, 3),
+    ("conv", 1),
+    ("sep_conv", 3),
+    ("sep_conv", 5),
+    ("sep_conv", 3, 2),
+    ("sep_conv", 5, 2),
+    ("max_pool", 3),
+    ("avg_pool", 3),
 )
 
 
@@ -34,9 +34,9 @@ class _DagSpace(CoreSpace):
     """What both kinds of walk share: states, and the rows that they stand for."""
 
     name = "dag"
-    _core: _core.DagSpace
+    _core: DagSpace
 
-    def __init__(self, core: _core.DagSpace, rows: npt.NDArray[np.int32], most: int) -> None:
+    def __init__(self, core: DagSpace, rows: npt.NDArray[np.int32], most: int) -> None:
         super().__init__(core)
         self._rows: list[tuple[int, ...]] = [tuple(row) for row in rows.tolist()]
         self._most = most
