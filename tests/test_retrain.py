@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -211,6 +212,17 @@ def test_a_folder_is_of_one_model_or_of_one_ensemble(
         retrain(BLOCK, digits, TINY, RECIPE, 3, ensemble.path, "cpu")
     with pytest.raises(ValueError, match="another architecture"):
         retrain_ensemble([WIDE, BLOCK], digits, TINY, RECIPE, 3, ensemble.path, "cpu")
+
+
+def test_a_damaged_ensemble_is_refused(ensemble: Retrained, tmp_path: Path) -> None:
+    copy = shutil.copytree(ensemble.path, tmp_path / "copy")
+    load_model(copy)
+    torn_weights(copy / "member-1")
+    with pytest.raises(ValueError, match="member-1 is corrupt, or not a model of nascore"):
+        load_model(copy)
+    shutil.rmtree(copy / "member-1")
+    with pytest.raises(ValueError, match="member-1 is not the folder of a model"):
+        load_model(copy)
 
 
 def torn_weights(path: Path) -> None:
