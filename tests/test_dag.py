@@ -170,10 +170,10 @@ def test_the_graph_of_a_cell() -> None:
 
 def test_a_block_of_sums_ends_in_what_nobody_reads() -> None:
     space = SumDagSpace(3)
-    # identity of the input; conv 1 of the input; conv 3 of node 1 and the input
+    # identity of the input; conv of the input; separable convolution of node 1 and the input
     state = after(space, [0, 1, 1, 1, 0, 2, 1, 2, 0])
     [block] = space.decode(state)
-    assert block.code == ((4, 0, 1, 0), (*CONV1, 0), (*CONV3, 0, 1), (*ADD, 2, 3))
+    assert block.code == ((4, 0, 1, 0), (*CONV1, 0), (17, 3, 1, 0, 1), (*ADD, 2, 3))
     assert block.graph is not None
     assert block.graph.layers() == 4  # the identity does nothing; two sums; add(x, x) stays
 

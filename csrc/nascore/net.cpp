@@ -126,6 +126,11 @@ class Writer {
       case Op::kAvgPool:
         require_window(node, index);
         return window(step, node.op == Op::kConv ? width : shape(from[0]).channels, from[0]);
+      case Op::kSepConv: {
+        require_window(node, index);
+        const int first = window(step, width, from[0]);
+        return window(square(node.op, node.kernel, 1, node.dilation), width, first);
+      }
       case Op::kIdentity:
         return append(step, shape(from[0]), from, count);
       case Op::kAdd:

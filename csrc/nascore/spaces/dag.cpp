@@ -13,6 +13,7 @@ constexpr std::uint64_t bit(int i) { return std::uint64_t{1} << i; }
 bool is_operation(Node node) {
   switch (node.op) {
     case Op::kConv:
+    case Op::kSepConv:
     case Op::kMaxPool:
     case Op::kAvgPool:
       return node.kernel % 2 == 1 && node.dilation > 0;  // sizes stay

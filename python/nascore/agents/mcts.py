@@ -41,6 +41,7 @@ class AlphaXConfig:
     completions: int = 10  # that are scored, besides the first
     choice: Choice = "chance"  # which completion is truly evaluated
     kappa: float = 0.0  # of "upper": the weight of the standard deviation
+    walks: int = 1  # choice: whose completions a proposal is chosen from
     rounds: int = 1  # choice: in which completions are drawn, the later ones around the best
     target: Target = "reward"
     reward_scale: float = 100.0  # rewards are percent
@@ -58,7 +59,7 @@ class AlphaXConfig:
     stages: int = 1  # of the predictor
 
     def __post_init__(self) -> None:
-        for name in ("completions", "retrain_every", "rounds"):
+        for name in ("completions", "retrain_every", "walks", "rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         for name in ("members", "relatives"):
@@ -158,19 +159,25 @@ class AlphaX:
 
     def _propose(self) -> Proposal:
         for walk in range(_WALKS):
-            end = self.tree.select(1)
-            found, predicted, order = self._completed(end)
+            fitted = self.predictor is not None and self.predictor.fitted
+            ends = self.tree.select(self.config.walks if fitted else 1)
+            found, below, predicted, order = self._completed(ends)
             best = next((i for i in order if found[i].hash not in self._reward), None)
+            architecture = found[order[0] if best is None else best]
+            at = below[order[0] if best is None else best]
+            others = np.arange(len(ends)) != at
+            if predicted is not None:
+                self.tree.back_up(ends[others], predicted[others])
+            end, guess = ends[at : at + 1], None if predicted is None else float(predicted[at])
             if best is None and walk + 1 < _WALKS:
-                reward = self._reward[found[order[0]].hash]
-                known = self._guess(predicted) if reward is None else self._q(reward, predicted)
+                reward = self._reward[architecture.hash]
+                known = self._guess(guess) if reward is None else self._q(reward, guess)
                 self._back_up(end, known)
                 continue
-            architecture = found[order[0] if best is None else best]
-            value = self._guess(predicted)
+            value = self._guess(guess)
             self._back_up(end, value)
             self._reward.setdefault(architecture.hash, None)
-            self._waiting.append((architecture.hash, int(end[0]), value, predicted))
+            self._waiting.append((architecture.hash, int(end[0]), value, guess))
             actions = self.space.actions(architecture)
             return Proposal(architecture, actions, init_from=self._relative(actions))
         raise AssertionError("the last walk proposes what it found")
@@ -181,34 +188,40 @@ class AlphaX:
         return number if shared else None
 
     def _completed(
-        self, end: npt.NDArray[np.uint32]
-    ) -> tuple[list[Architecture], float | None, Sequence[int]]:
-        """Completions, the mean value of the random ones but the first, an order to choose in."""
+        self, ends: npt.NDArray[np.uint32]
+    ) -> tuple[list[Architecture], list[int], _Floats | None, Sequence[int]]:
+        """Completions, the place of the end above each, what the random ones but the first of each
+        end are worth in the mean, and an order to choose one in."""
         if self.predictor is None or not self.predictor.fitted:
-            return self.space.decode(self.tree.complete(end, 1)[0]), None, [0]
-        most, rounds = 1 + self.config.completions, self.config.rounds
-        states = self.tree.complete(end, -(-most // rounds))[0]
+            return self.space.decode(self.tree.complete(ends, 1)[0]), [0], None, [0]
+        most, walks = 1 + self.config.completions, len(ends)
+        states = self.tree.complete(ends, max(2, most // (walks * self.config.rounds)))
+        states = states.reshape(-1, states.shape[2])
         found = self.space.decode(states)
+        below = [place for place in range(walks) for _ in range(len(found) // walks)]
         mean, std = self.predictor.predict_states(states)
         values = mean.copy() if self.config.target == "reward" else _normal_cdf(mean)
         for i, architecture in enumerate(found):
             if (reward := self._reward.get(architecture.hash)) is not None:
                 values[i] = self._value(reward)
         order = self._order(mean, std)
-        for _ in range(1, rounds):
+        for _ in range(1, self.config.rounds):
             best = next((i for i in order if found[i].hash not in self._reward), None)
-            if best is None or len(found) == most:
+            if best is None or len(found) >= most:
                 break
-            near = self._near(found[best], end, min(len(values), most - len(found)))
+            near = self._near(
+                found[best], int(ends[below[best]]), min(len(values), most - len(found))
+            )
+            below += [below[best]] * len(near)
             found += self.space.decode(near)
             more = self.predictor.predict_states(near)
             mean, std = np.append(mean, more[0]), np.append(std, more[1])
             order = self._order(mean, std)
-        return found, float(values[1:].mean()), order
+        return found, below, values.reshape(walks, -1)[:, 1:].mean(1), order
 
-    def _near(self, parent: Architecture, end: npt.NDArray[np.uint32], n: int) -> _States:
+    def _near(self, parent: Architecture, end: int, n: int) -> _States:
         """`n` states below a simulation's end that are one decision away from `parent`."""
-        first, steps = len(self.tree.path(int(end[0]))), self.space.max_steps
+        first, steps = len(self.tree.path(end)), self.space.max_steps
         actions = self.space.actions(parent)
         if first >= len(actions):  # the end is finished: there is no other
             return states_after(self.space, [actions] * n)

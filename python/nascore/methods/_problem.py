@@ -15,10 +15,12 @@ from nascore.spaces import (
     CellSpace,
     CellStack,
     Chain,
+    EdgeDagSpace,
     LayerSpace,
     Skeleton,
     SkipNet,
     SkipSpace,
+    SumDagSpace,
 )
 from nascore.tasks import Task
 from nascore.trial import Agent, Limits, Reward, Space
@@ -214,6 +216,34 @@ class SkipProblem:
         return Accuracy(self.floor, scale=1.0, power=self.power)
 
 
+@dataclass(frozen=True)
+class DagProblem:
+    """Cells of NAS-Bench-101 or blocks of summing nodes; the training is a choice, BlockQNN's."""
+
+    kind: Literal["edges", "sums"] = "edges"
+    max_nodes: int = 7  # of "edges", with input and output
+    max_edges: int = 9
+    erasing: bool = False  # whether nodes may come after edges, as AlphaX has it
+    nodes: int = 17  # of "sums", as a graph hypernetwork has them
+    skeleton: Skeleton = _CIFAR
+    recipe: Recipe = _SEARCH
+    final: Recipe = _FINAL  # what `retrain` uses
+    floor: float = 0.0  # the reward of a failed or empty block
+    limits: Limits = _LIMITS
+    time_limit_s: float | None = None  # per block
+
+    def space(self, task: Task) -> EdgeDagSpace | SumDagSpace:
+        if self.kind == "sums":
+            return SumDagSpace(self.nodes)
+        return EdgeDagSpace(self.max_nodes, self.max_edges, erasing=self.erasing)
+
+    def evaluator(self, task: Task) -> TrainEvaluator:
+        return _training(task, self)
+
+    def reward(self) -> Accuracy:
+        return Accuracy(self.floor)
+
+
 # For two CPU cores and small images, in minutes: every value is a choice.
 SMALL_BLOCK = BlockProblem(
     max_layers=6,
@@ -249,11 +279,19 @@ SMALL_SKIP = SkipProblem(
     time_limit_s=600.0,
 )
 
+SMALL_DAG = DagProblem(
+    nodes=5,
+    skeleton=SMALL_BLOCK.skeleton,
+    recipe=SMALL_BLOCK.recipe,
+    final=SMALL_BLOCK.final,
+    time_limit_s=600.0,
+)
+
 _BLOCK, _LAYER, _CELL = BlockProblem(), LayerProblem(), CellProblem()
-_SKIP = SkipProblem()
+_SKIP, _DAG = SkipProblem(), DagProblem()
 
 
-AnyOne = BlockProblem | LayerProblem | CellProblem | SkipProblem
+AnyOne = BlockProblem | LayerProblem | CellProblem | SkipProblem | DagProblem
 
 
 @dataclass(frozen=True)
@@ -273,8 +311,9 @@ class Loop:
 class AnyProblem:
     """The problem of one of the spaces: what an agent that works in all of them is given."""
 
-    space: Literal["block", "layer", "cell", "skip"] = "block"
+    space: Literal["block", "layer", "cell", "skip", "dag"] = "block"
     block: BlockProblem = _BLOCK
+    dag: DagProblem = _DAG
     layer: LayerProblem = _LAYER
     cell: CellProblem = _CELL
     skip: SkipProblem = _SKIP
@@ -300,6 +339,7 @@ class AnyProblem:
 # The small problem of every space, and a search of that size.
 SMALL: dict[str, Any] = {
     "block": SMALL_BLOCK,
+    "dag": SMALL_DAG,
     "layer": SMALL_LAYER,
     "cell": SMALL_CELL,
     "skip": SMALL_SKIP,
@@ -318,6 +358,7 @@ def search(
     reward: Reward | None = None,
     evaluator: TrainEvaluator | None = None,
     keep_weights: int = 0,
+    snapshot_every: int = 256,
 ) -> Search:
     """One ask/tell stage in which `agent` proposes and short training scores.
 
@@ -332,6 +373,7 @@ def search(
         in_flight=config.in_flight,
         deadline_s=problem.time_limit_s,  # a worker that hangs far past it is killed
         keep_weights=keep_weights,
+        snapshot_every=snapshot_every,
     )
     return Search(method, asdict(config), task.name, seed, [stage])
 

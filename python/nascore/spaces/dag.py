@@ -16,18 +16,17 @@ from nascore.spaces.core_space import CoreSpace
 
 Operation = tuple[Any, ...]  # a name of `_core.OPS`, a kernel, a dilation if it is not 1
 
-CONV, MAX_POOL, AVG_POOL = "conv", "max_pool", "avg_pool"
-NASBENCH: tuple[Operation, ...] = ((CONV, 1), (CONV, 3), (MAX_POOL, 3))
+NASBENCH: tuple[Operation, ...] = (("conv", 1), ("conv", 3), ("max_pool", 3))
 # Choice: the published list of eight was not readable.
 GHN: tuple[Operation, ...] = (
     ("identity", 0),
-    (CONV, 1),
-    (CONV, 3),
-    (CONV, 5),
-    (CONV, 3, 2),
-    (CONV, 5, 2),
-    (MAX_POOL, 3),
-    (AVG_POOL, 3),
+    ("conv", 1),
+    ("sep_conv", 3),
+    ("sep_conv", 5),
+    ("sep_conv", 3, 2),
+    ("sep_conv", 5, 2),
+    ("max_pool", 3),
+    ("avg_pool", 3),
 )
 
 
