@@ -69,6 +69,7 @@ bench: $(VENV)/.tests
 evidence: $(VENV)/.tests
 	$(BIN)/python -m nascore.tables.make python/nascore/tables/blocks_digits.csv
 	$(BIN)/python benchmarks/evidence.py
+	$(BIN)/python benchmarks/evidence_digits.py
 
 # The generator writes "whatever makes an int" for an int, and no types for constants' elements.
 STUB := build/stubs/nascore/_core.pyi
@@ -76,6 +77,7 @@ $(STUB): $(VENV)/.lint
 	$(BIN)/pybind11-stubgen nascore._core -o build/stubs
 	sed -i -E -e 's/typing\.Supports(Int|Float) \| typing\.SupportsIndex/\L\1/g' \
 	  -e 's/^NET_COLUMNS: .*/NET_COLUMNS: tuple[str, ...]/' \
+	  -e 's/^(CELL_OPS|CELL_COMBINES): .*/\1: tuple[str, ...]/' \
 	  -e 's/^OPS: .*/OPS: dict[str, tuple[int, tuple[int, ...], int]]/' $@
 	$(BIN)/ruff format --quiet $@ && $(BIN)/ruff check --quiet --fix $@ && $(BIN)/ruff format --quiet $@
 

@@ -45,5 +45,5 @@ def test_simulations(benchmark: Any, space: CoreSpace) -> None:
     benchmark.extra_info.update({"simulations_per_s": rate, "python_simulations_per_s": slow})
     print(
         f"\n{space.name}: {rate:,.0f} simulations/s; python {slow:,.0f}; "
-        f"ratio {rate / slow:,.0f}; {grown.size:,} nodes of {grown.NODE_BYTES} bytes"
+        f"ratio {rate / slow:,.0f}; {grown.size:,} nodes, {grown.bytes / grown.size:.0f} bytes each"
     )

@@ -77,6 +77,14 @@ def interval(values: Floats) -> str:
     return f"{values.mean():.2f} ± {half:.2f}"
 
 
+def paired(one: Floats, other: Floats) -> str:
+    """The mean difference of pairs, how many were won and lost, and the sign test's two-sided p."""
+    difference = one - other
+    wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
+    p = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    return f"{interval(difference)}, {wins}:{losses}, p = {p:.2g}"
+
+
 def orders() -> list[tuple[str, float]]:
     """Kendall's tau of cheap signals with the long training's accuracy, over the whole table."""
     rows = [row for row in read_table(TABLE).values() if row["longest_path"] > 0]
@@ -125,11 +133,8 @@ def main() -> None:
     print("\nPaired differences over seeds, with the sign test's two-sided p:\n")
     for one, other in (("BlockQNN", "random"), ("BlockQNN", "BlockQNN without shaping")):
         for figure in FIGURES[:3]:
-            difference = found[one][figure] - found[other][figure]
-            wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
-            p = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
             print(
-                f"- {one} - {other}, {figure}: {interval(difference)}, {wins}:{losses}, p = {p:.2g}"
+                f"- {one} - {other}, {figure}: {paired(found[one][figure], found[other][figure])}"
             )
     print("\n| orders all blocks | Kendall's tau with long test accuracy |\n| --- | --- |")
     for name, tau in orders():

@@ -13,7 +13,7 @@ from nascore.agents.policy_gradient import PolicyGradient
 from nascore.agents.q_learning import QLearning
 from nascore.agents.ranked import Ranked
 from nascore.spaces import BlockSpace
-from nascore.trial import Agent, Evaluation, Proposal, Space, Trial
+from nascore.trial import Agent, Evaluation, Proposal, Space, Trial, WeightsRef
 
 SPACE = BlockSpace(4)
 
@@ -50,9 +50,14 @@ def ranked(seed: int) -> Ranked:
 
 
 def judge(first: int, proposals: Sequence[Proposal]) -> list[Trial]:
-    """Trials with a reward that depends on nothing but the architecture."""
+    """Trials with weights, and a reward that depends on nothing but the architecture."""
     return [
-        Trial(first + i, p, Evaluation({}, "table"), int(p.architecture.hash[:4], 16) / 655.36)
+        Trial(
+            first + i,
+            p,
+            Evaluation({}, "table", weights=WeightsRef(f"{first + i}")),
+            int(p.architecture.hash[:4], 16) / 655.36,
+        )
         for i, p in enumerate(proposals)
     ]
 
@@ -67,21 +72,22 @@ def history(agent: Agent, groups: Sequence[int], first: int = 0) -> list[Trial]:
     return trials
 
 
-def check(make: Callable[[int], Agent]) -> None:
-    asks_give_legal_architectures(make)
+def check(make: Callable[[int], Agent], space: Space = SPACE) -> None:
+    asks_give_legal_architectures(make, space)
     a_seed_fixes_the_history(make)
     state_survives_a_file(make)
     results_may_come_late_and_out_of_order(make)
 
 
-def asks_give_legal_architectures(make: Callable[[int], Agent]) -> None:
-    for proposal in make(0).ask(50):
-        assert SPACE.actions(proposal.architecture) == proposal.actions
-        state = SPACE.start(1)
+def asks_give_legal_architectures(make: Callable[[int], Agent], space: Space) -> None:
+    agent = make(0)
+    for proposal in agent.ask(50):
+        assert space.actions(proposal.architecture) == proposal.actions
+        state = space.start(1)
         for action in proposal.actions:
-            assert SPACE.legal(state)[0, action]
-            state = SPACE.step(state, torch.tensor([action], dtype=torch.int32).numpy())
-        assert SPACE.done(state)[0]
+            assert space.legal(state)[0, action]
+            state = space.step(state, torch.tensor([action], dtype=torch.int32).numpy())
+        assert space.done(state)[0]
 
 
 def a_seed_fixes_the_history(make: Callable[[int], Agent]) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 from nascore.spaces import Architecture
@@ -25,6 +28,7 @@ def check(evaluator: Evaluator, architectures: Sequence[Architecture]) -> list[E
         an_evaluation_is_sound(evaluation)
     jobs_do_not_depend_on_each_other(evaluator, jobs, evaluations)
     keys_name_what_is_measured(evaluator, architectures)
+    weights_lie_where_they_are_said(evaluator, jobs, evaluations)
     return evaluations
 
 
@@ -52,7 +56,7 @@ def jobs_do_not_depend_on_each_other(
 
 def timeless(evaluation: Evaluation) -> tuple[object, ...]:
     metrics = {name: value for name, value in evaluation.metrics.items() if name not in TIMES}
-    return metrics, evaluation.fidelity, evaluation.status, evaluation.message
+    return metrics, evaluation.fidelity, evaluation.status, evaluation.message, evaluation.weights
 
 
 def keys_name_what_is_measured(evaluator: Evaluator, architectures: Sequence[Architecture]) -> None:
@@ -60,3 +64,26 @@ def keys_name_what_is_measured(evaluator: Evaluator, architectures: Sequence[Arc
     assert len(set(keys)) == len({architecture.hash for architecture in architectures})
     other = pickle.loads(pickle.dumps(evaluator))
     assert keys == [other.key(architecture) for architecture in architectures]
+
+
+def weights_lie_where_they_are_said(
+    evaluator: Evaluator, jobs: Sequence[Job], evaluations: Sequence[Evaluation]
+) -> None:
+    """Where a job names a folder, else nowhere; to keep them changes no result."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        kept = evaluator.evaluate([replace(job, weights=folder) for job in jobs])
+        left = [evaluation.weights for evaluation in kept if evaluation.weights]
+        assert sorted(file.name for file in folder.iterdir()) == sorted(left)
+        for job, before, after in zip(jobs, evaluations, kept, strict=True):
+            assert before.weights is None
+            assert timeless(replace(after, weights=None)) == timeless(before)
+            if after.weights:
+                child = replace(job, seed=8, weights=folder, init_from=after.weights)
+                one, again = evaluator.evaluate([child, child])
+                assert timeless(one) == timeless(again)
+                assert one.weights not in (None, after.weights)
+                assert evaluator.evaluate([replace(child, init_from=None)])[0].weights not in (
+                    one.weights,
+                    after.weights,
+                )

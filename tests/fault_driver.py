@@ -10,7 +10,9 @@ from toys import ToyEvaluator, toy_search
 
 
 def search(sleep_s: float = 0.05) -> Search:
-    return toy_search(120, ToyEvaluator(sleep_s), batch=4, in_flight=4, snapshot_every=16)
+    return toy_search(
+        120, ToyEvaluator(sleep_s), batch=4, in_flight=4, snapshot_every=16, keep_weights=4
+    )
 
 
 def main(folder: Path) -> None:

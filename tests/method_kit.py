@@ -32,16 +32,24 @@ TINY = {
         "skeleton.widths=(8,8)",
         "skeleton.stem_width=8",
     ),
+    "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
+    "skip": ("depths=(2,3)", "filters=(4,8)", "recipe.epochs=2", "recipe.lr=0.05"),
     "dag": (
         "max_nodes=4",
         "recipe.epochs=1",
         "skeleton.widths=(8,8)",
         "skeleton.stem_width=8",
     ),
-    "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
 }
-TOY = {"block": ("max_layers=4",), "dag": ("max_nodes=5",), "layer": ("max_layers=4",)}
-SPACE = {"metaqnn": "layer"}  # of the methods that have but one, where it is not blocks
+TOY = {
+    "block": ("max_layers=4",),
+    "layer": ("max_layers=4",),
+    "skip": ("depths=(3,4)",),
+    "dag": ("max_nodes=5",),
+}
+PREFIX = {"block": "[(1,2,3,0,0),(2,1,1,1,0)]", "layer": "C(16,3),P(2,2)"}
+# Of the methods that have but one, where it is not blocks.
+SPACE = {"metaqnn": "layer", "nas_rl": "skip"}
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -52,11 +60,21 @@ def check(name: str) -> None:
         a_search_trains_networks(name, space)
     a_seed_fixes_the_history(name)
     a_stopped_run_goes_on_as_if_it_had_not(name)
+    a_tree_may_begin_at_a_prefix(name)
 
 
-def search(name: str, settings: Sequence[str], seed: int = 0, *, free: bool = True) -> Search:
+def search(
+    name: str,
+    settings: Sequence[str],
+    seed: int = 0,
+    *,
+    prefix: str | None = None,
+    free: bool = True,
+) -> Search:
     """The small search with other settings; a free one has an evaluator that costs nothing."""
     config = methods.with_settings(methods.config(name, "small"), settings)
+    if prefix is not None:
+        config = methods.with_prefix(name, config, prefix)
     built = methods.build(name, tasks.load("digits"), config, seed)
     for stage in built.stages if free else ():
         stage.evaluator = ToyEvaluator()
@@ -139,6 +157,24 @@ def a_stopped_run_goes_on_as_if_it_had_not(name: str) -> None:
     assert before
     assert after
     assert everything == list(search(name, toy(name, 40)))
+
+
+def a_tree_may_begin_at_a_prefix(name: str) -> None:
+    if not hasattr(methods.config(name), "prefix"):
+        with pytest.raises(ValueError, match=f"{name} grows no tree.*these do: alphax"):
+            search(name, (), prefix=PREFIX["block"])
+        return
+    for space in spaces(name):
+        begins = PREFIX[space].rstrip("]")
+        settings = fitted(name, space, TOY[space], "trials=40")
+        built = search(name, settings, prefix=PREFIX[space])
+        assert methods.config_from_json(name, built.meta["config"]).prefix == PREFIX[space]
+        found = {trial.architecture for trial in built}
+        assert len(found) > 20
+        assert all(architecture.text.startswith(begins) for architecture in found)
+        for wrong in ("nonsense", next(iter(found)).text):
+            with pytest.raises(ValueError, match=r"^prefix '.*': "):
+                search(name, settings, prefix=wrong)
 
 
 def golden_run(name: str) -> list[dict[str, Any]]:

@@ -9,13 +9,15 @@ import pytest
 
 import agent_kit
 from agent_kit import evolution, policy_gradient, q_learning, ranked
+from nascore.agents.anchors import LayerController
 from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
 from nascore.agents.q_learning import epsilon_at
 from nascore.agents.random import Random
 from nascore.agents.ranked import Ranked
 from nascore.agents.unique_q_learning import UniqueQLearning
-from nascore.spaces import ChoicesSpace
+from nascore.spaces import ChoicesSpace, SkipSpace
 from nascore.trial import Agent, Evaluation, Trial
+from toys import SubsetSpace
 
 
 def random(seed: int) -> Agent:
@@ -40,6 +42,18 @@ def alphax_paper(seed: int) -> Agent:
     return AlphaX(agent_kit.SPACE, seed, AlphaXConfig(hidden=(8,), retrain_every=10))
 
 
+def alphax_in_python(seed: int) -> Agent:
+    """A space that the core does not know, and values that orders of the same things share."""
+    config = replace(ALPHAX, hidden=(8,), epochs=3, completions=20, transpositions=True)
+    return AlphaX(SubsetSpace(12, 4), seed, config)
+
+
+def alphax_below(seed: int) -> Agent:
+    """The published settings below two layers, values shared."""
+    config = AlphaXConfig(hidden=(8,), retrain_every=10, transpositions=True)
+    return AlphaX(agent_kit.SPACE, seed, config, agent_kit.SPACE.prefix("[(1,1,3,0,0)]"))
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -52,10 +66,19 @@ def alphax_paper(seed: int) -> Agent:
         ranked,
         alphax,
         alphax_paper,
+        alphax_in_python,
+        alphax_below,
     ],
 )
 def test_contract(make) -> None:
     agent_kit.check(make)
+
+
+def test_contract_of_the_layer_controller() -> None:
+    space = SkipSpace((2, 3, 5))
+    agent_kit.check(
+        lambda seed: LayerController(space, seed, deeper_every=12, units=8, batch=3, lr=0.01), space
+    )
 
 
 def test_random_is_uniform_at_every_step() -> None:

@@ -72,6 +72,10 @@ def check_history(run: Path) -> None:
         events = store.log(0)
         assert store.pending(0) == []
     assert [t for event in events for t in event.told] == unbroken
+    own = [t for t in unbroken if t.repeat_of is None]
+    best = sorted(own, key=lambda t: (-t.reward, t.number))[:4]
+    kept = sorted(file.name for file in (run / "weights").iterdir())
+    assert kept == sorted(t.evaluation.weights for t in best)
 
 
 def kill_driver(run: Path, kills: int, seed: int) -> None:

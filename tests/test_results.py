@@ -90,7 +90,7 @@ def test_lines_run_down_between_the_boxes() -> None:
     for proposal in Random(BlockSpace(), 1).ask(100):
         graph = proposal.architecture.graph
         edges = [tuple(edge) for edge in graph.edges.tolist()]
-        routes = drawings._layout(graph.order(), edges)
+        routes = drawings._layout(graph)
         assert set(routes) == set(edges) | {(n, n) for n in range(len(graph.nodes))}
         places = [routes[n, n][0] for n in range(len(graph.nodes))]
         passed = [point for route in routes.values() for point in route[1:-1]]

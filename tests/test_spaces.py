@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import graph_kit
 import space_kit
 from nascore import _core
+from nascore.sampling import states_after
 from nascore.spaces import (
     Architecture,
     BlockSpace,
+    CellSpace,
     ChoicesSpace,
     EdgeDagSpace,
     LayerSpace,
+    SkipSpace,
     SumDagSpace,
 )
 from nascore.trial import Space
+from tree_kit import block_key
 
 RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
 
@@ -36,6 +43,12 @@ RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
         LayerSpace(28, 12, strict=True),
         LayerSpace(8, 6, (8, 16), (32, 64)),
         LayerSpace(1, 1, (8,), ()),
+        SkipSpace(),
+        SkipSpace((2, 5), (3,), (1, 3), (1, 2, 3), (8,)),
+        SkipSpace((1,)),
+        CellSpace(),
+        CellSpace(4, combine=("add", "concat", "add_layer_norm", "add_instance_norm")),
+        CellSpace(1, ("max3", "id"), ("add",), all_outputs=True),
         SumDagSpace(),
         SumDagSpace(1),
     ],
@@ -140,6 +153,63 @@ def test_isomorphic_blocks_share_a_hash_but_not_a_code() -> None:
     assert one.hash == other.hash
 
 
+def test_an_unfinished_block_has_one_key_whatever_the_order() -> None:
+    """States of one key lead to the same blocks; all of two layers, by a slow key too."""
+    space = BlockSpace(3)
+    slow = block_key(space)
+    states, below = [space.start(1)], {}
+    for _ in range(2):
+        states.append(_after_all(space, states[-1]))
+    found = np.concatenate(states)
+    for state, key, actions in zip(
+        found, space.key(found).tolist(), space.legal(found), strict=True
+    ):
+        after = _after_all(space, state[None]) if actions.any() else state[None]
+        while not space.done(after).all():
+            after = _after_all(space, after)
+        blocks = Counter(architecture.hash for architecture in space.decode(after))
+        assert below.setdefault(tuple(key), (slow(state), blocks)) == (slow(state), blocks)
+    assert len({name for name, _ in below.values()}) == len(below) < len(found)
+
+
+def _after_all(space: Space, states: np.ndarray) -> np.ndarray:
+    """What every legal action makes of each state; finished ones stay."""
+    after = [states[space.done(states)]]
+    for state, legal in zip(states, space.legal(states), strict=True):
+        actions = np.flatnonzero(legal).astype(np.int32)
+        after.append(space.step(np.repeat(state[None], len(actions), 0), actions))
+    return np.concatenate(after)
+
+
+@given(st.integers(2, 12), st.integers(0, 2**32 - 1))
+def test_relabelled_layers_have_one_key(layers: int, seed: int) -> None:
+    space, rng = BlockSpace(13), np.random.default_rng(seed)
+    code = graph_kit.random_code(rng, layers)
+    states = np.zeros((3, 13, 5), np.int16)
+    states[0, :layers] = code
+    states[1, :layers] = graph_kit.relabelled(code, rng)
+    states[2, : layers - 1] = code[:-1]
+    one, same, other = space.key(states.reshape(3, -1)).tolist()
+    assert one == same != other
+
+
+def test_a_finished_block_is_not_the_unfinished_one_of_the_same_layers() -> None:
+    space = BlockSpace(2)
+    unfinished = space.step(space.start(1), np.array([1], np.int32))
+    finished = space.step(unfinished, np.array([0], np.int32))
+    one, other = space.key(np.concatenate([unfinished, finished])).tolist()
+    assert one != other
+    with pytest.raises(ValueError, match="item 0: row 1: type=9"):
+        space.key(np.array([[1, 9, 0, 0, 0, 0, 0, 0, 0, 0]], np.int16))
+
+
+def test_other_spaces_tell_states_apart_as_they_are() -> None:
+    for space in (ChoicesSpace([3, 1, 7]), LayerSpace(8, 3, (8,), (32,))):
+        walk = np.concatenate(space_kit.random_walk(space, 300, seed=5))
+        keys = {tuple(row) for row in space.key(walk).tolist()}
+        assert len(keys) == len({tuple(row) for row in walk.tolist()})
+
+
 def test_an_empty_block_is_its_input() -> None:
     empty = BlockSpace().architecture("[]")
     assert BlockSpace().architecture([]) == empty
@@ -176,6 +246,43 @@ def test_block_features_and_observation() -> None:
 def test_a_wrong_code_is_refused(code: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BlockSpace(4).architecture(code)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("space", "code", "states"),
+    [
+        (BlockSpace(3), "[(1,4,0,0,0),(2,5,0,1,0)]", [[1, 4, 0, 0, 0, 2, 5, 0, 0, 1, *[0] * 5]]),
+        (BlockSpace(3), "[]", [[0] * 15]),
+        (ChoicesSpace([2, 3, 4]), "[1,2]", [[1, 2, -1]]),
+        (ChoicesSpace([2, 3, 4]), (), [[-1, -1, -1]]),
+        (LayerSpace(8, 3, (8,), (32,)), "C(8,3),P(2,2)", [[1, 8, 3, 2, 2, 2, *[0] * 6]]),
+    ],
+)
+def test_a_prefix_writes_the_beginning_of_a_code(space, code, states) -> None:
+    assert states_after(space, [space.prefix(code)]).tolist() == states
+
+
+@pytest.mark.parametrize(
+    ("space", "code", "message"),
+    [
+        (BlockSpace(3), "[(1,4,0,0,0),(2,7,0,0,0)]", "the block is finished"),
+        (BlockSpace(1), "[(1,4,0,0,0)]", "the block is finished"),
+        (BlockSpace(3), "[(1,4,0,3,0)]", "row 1: pred1=3 must be below"),
+        (BlockSpace(3), "C(8,3)", "position 1: expected"),
+        (ChoicesSpace([2, 3]), "[1,2]", "2 choices given, this space has 2; give fewer"),
+        (ChoicesSpace([2, 3]), "[2]", "choice 0 is 2; it takes 0 to 1"),
+        (ChoicesSpace([2, 3]), "[true]", "no list of choices"),
+        (ChoicesSpace([2, 3]), "1,", "no list of choices"),
+        (ChoicesSpace([2, 3]), "1", "no list of choices"),
+        (LayerSpace(8, 3, (8,), (32,)), "C(8,3),SM", "the chain is finished"),
+        (LayerSpace(8, 3, (8,), (32,)), "C(9,3)", r"layer 1, C\(9,3\), is no action"),
+        (LayerSpace(8, 3, (8,), (32,)), "P(2,2)", r"layer 1, P\(2,2\), may not follow"),
+        (LayerSpace(8, 3, (8,), (32,)), "", "'' is no layer"),
+    ],
+)
+def test_a_wrong_prefix_is_refused(space, code, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        space.prefix(code)
 
 
 @pytest.mark.parametrize("layers", [0, 33, -1])

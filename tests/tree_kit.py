@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 
 import numpy as np
 
 from nascore import _core
-from nascore.spaces.core_space import CoreSpace
+from nascore.spaces import BlockSpace
+from nascore.trial import Space
 
 _TIES, _WALKS = 20, 21  # the core's random streams
+
+Key = Callable[[np.ndarray], Hashable]
+
+
+@dataclass(eq=False)
+class PlainState:
+    """What the nodes of one state share."""
+
+    key: Hashable
+    total: float = 0.0
+    visits: int = 0
 
 
 @dataclass(eq=False)
@@ -23,24 +36,34 @@ class PlainNode:
     visits: int = 0
     pending: int = 0
     children: list[PlainNode] = field(default_factory=list)
+    shared: PlainState | None = None
 
 
 class PlainTree:
-    """`_core.Tree` in plain Python; nodes are objects."""
+    """`_core.Tree` in plain Python; nodes are objects, `key` tells what states share a value."""
 
     def __init__(
         self,
-        space: CoreSpace,
+        space: Space,
         rule: str,
         c: float,
         seed: int,
         prefix: Sequence[int] = (),
         open_after: int = 1,
+        key: Key | None = None,
     ) -> None:
         self.space, self.rule, self.c, self.seed = space, rule, c, seed
-        self.prefix, self.open_after = tuple(prefix), open_after
-        self.root = PlainNode()
+        self.prefix, self.open_after, self.key = tuple(prefix), open_after, key
+        self.states: dict[Hashable, PlainState] = {}
+        self.root = self._node(None, -1, 0.0)
         self.begun = self.drawn = 0
+
+    def _node(self, parent: PlainNode | None, action: int, prior: float) -> PlainNode:
+        node = PlainNode(parent, action, prior)
+        if self.key is not None:
+            key = self.key(self.state(self.path(node))[0])
+            node.shared = self.states.setdefault(key, PlainState(key))
+        return node
 
     def state(self, actions: Sequence[int]) -> np.ndarray:
         state = self.space.start(1)
@@ -64,7 +87,7 @@ class PlainTree:
             if not node.children:
                 legal = np.flatnonzero(self.space.legal(state)[0]).tolist()
                 prior = float(np.float32(1) / np.float32(len(legal)))
-                node.children = [PlainNode(node, action, prior) for action in legal]
+                node.children = [self._node(node, action, prior) for action in legal]
             node = self._choose(node, depth)
             depth += 1
         self.begun += 1
@@ -85,9 +108,16 @@ class PlainTree:
         if self.rule == "ucb1":
             if n == 0:
                 return math.inf
-            return child.total / n + 2 * self.c * math.sqrt(2 * math.log(above) / n)
-        mean = child.total / n if n else node.total / above
+            return self._mean(child) + 2 * self.c * math.sqrt(2 * math.log(above) / n)
+        mean = self._mean(child)
+        if math.isnan(mean):
+            mean = self._mean(node)
         return mean + self.c * math.sqrt(above) * child.prior / (1 + n)
+
+    def _mean(self, node: PlainNode) -> float:
+        known = node if node.shared is None else node.shared
+        visits = known.visits + node.pending
+        return known.total / visits if visits else math.nan
 
     def _up(self, node: PlainNode | None) -> list[PlainNode]:
         nodes = []
@@ -113,6 +143,9 @@ class PlainTree:
             above.total += value
             above.visits += visits
             above.pending += pending
+            if above.shared is not None:
+                above.shared.total += value
+                above.shared.visits += visits
 
     def simulate(self, n: int, value: Callable[[np.ndarray], float]) -> None:
         for _ in range(n):
@@ -123,11 +156,18 @@ class PlainTree:
         [self.root] = [child for child in self.root.children if child.action == action]
         self.root.parent = None
         self.prefix = (*self.prefix, action)
+        nodes = [self.root]
+        for node in nodes:
+            nodes += node.children
+        self.states = {n.shared.key: n.shared for n in nodes if n.shared is not None}
 
 
 def same(plain: PlainTree, tree: _core.Tree) -> bool:
-    """Whether every node has the same actions, visits, sums and priors, breadth first or not."""
-    _, counters, action, children, first, visits, total, prior = tree.state()
+    """Whether every node has the same actions, visits, sums and priors, breadth first or not.
+
+    With transpositions, also whether the same nodes share the same values.
+    """
+    _, counters, action, children, first, visits, total, prior, known, known_total = tree.state()
     pairs = [(plain.root, 0)]
     for node, i in pairs:
         if (node.visits, node.total, len(node.children)) != (visits[i], total[i], children[i]):
@@ -137,4 +177,32 @@ def same(plain: PlainTree, tree: _core.Tree) -> bool:
             if (child.action, child.prior) != (action[at], prior[at]):
                 return False
             pairs.append((child, at))
+    ordered = sorted(pairs, key=lambda pair: pair[1])
+    states = dict.fromkeys(node.shared for node, _ in ordered if node.shared is not None)
+    if [(s.visits, s.total) for s in states] != list(zip(known, known_total, strict=True)):
+        return False
     return len(pairs) == tree.size and counters.tolist() == [plain.begun, plain.drawn]
+
+
+def choices_key(state: np.ndarray) -> Hashable:
+    return tuple(state.tolist())
+
+
+def block_key(space: BlockSpace) -> Key:
+    """The hash of a finished block; the least of all orders of an unfinished one's layers."""
+
+    def key(state: np.ndarray) -> Hashable:
+        if space.done(state[None])[0]:
+            return space.decode(state[None])[0].hash
+        rows = [row for row in state.reshape(-1, 5).tolist() if row[1]]
+        orders = []
+        for order in permutations(range(1, len(rows) + 1)):
+            name = dict(zip(range(len(rows) + 1), (0, *order), strict=True))
+            named = [
+                (name[i], op, kernel, *sorted((name[p], name[q] if op in (5, 6) else -1)))
+                for i, op, kernel, p, q in rows
+            ]
+            orders.append(tuple(sorted(named)))
+        return min(orders)
+
+    return key

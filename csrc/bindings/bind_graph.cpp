@@ -2,10 +2,12 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "arrays.hpp"
 #include "nascore/canonical.hpp"
+#include "nascore/cell.hpp"
 #include "nascore/graph.hpp"
 #include "nascore/nsc.hpp"
 #include "nascore/ops.hpp"
@@ -16,15 +18,6 @@ namespace nascore::bindings {
 namespace {
 
 using Codes = Given<std::int16_t>;
-
-std::string hex(Hash128 hash) {
-  std::string text(32, '0');
-  for (int i = 0; i < 32; ++i) {
-    const std::uint64_t half = i < 16 ? hash.high : hash.low;
-    text[i] = "0123456789abcdef"[half >> (60 - 4 * (i % 16)) & 15];
-  }
-  return text;
-}
 
 py::dict operations() {
   py::dict table;
@@ -146,6 +139,40 @@ Graph from_nsc(const Codes& given) {
   return nsc::to_graph(code.data(), slots);
 }
 
+Graph from_cell(const Codes& given, const std::vector<int>& outputs, int stride) {
+  const auto code = checked(given, "code", {"B", 5});
+  const auto blocks = static_cast<int>(code.shape(0));
+  cell::validate(code.data(), blocks);
+  return cell::to_graph(code.data(), blocks, outputs, stride);
+}
+
+Array<std::uint64_t> cell_hash(const Codes& given, bool all, int stride) {
+  const auto codes = checked(given, "codes", {"n", "B", 5});
+  const auto n = codes.shape(0);
+  const auto blocks = static_cast<int>(codes.shape(1));
+  Array<std::uint64_t> out({n, py::ssize_t{2}});
+  const std::int16_t* code = codes.data();
+  std::uint64_t* words = out.mutable_data();
+  const py::gil_scoped_release release;
+  std::vector<int> outputs(blocks);
+  std::iota(outputs.begin(), outputs.end(), 2);
+  for (py::ssize_t i = 0; i < n; ++i, code += 5 * blocks) {
+    cell::validate(code, blocks);
+    if (!all) outputs = cell::unused(code, blocks);
+    const Hash128 value = hash(clean(cell::to_graph(code, blocks, outputs, stride)));
+    words[2 * i] = value.high;
+    words[2 * i + 1] = value.low;
+  }
+  return out;
+}
+
+template <class Table, class Name>
+py::typing::Tuple<py::str, py::ellipsis> names(const Table& table, Name name) {
+  py::tuple out(table.size());
+  for (std::size_t i = 0; i < table.size(); ++i) out[i] = name(table[i]);
+  return out;
+}
+
 std::uint8_t byte(const char* what, py::ssize_t item, const char* field, std::int32_t value) {
   if (value < 0 || value > 255) {
     throw py::value_error(std::string(what) + " " + std::to_string(item) + ": " + field + "=" +
@@ -241,6 +268,9 @@ Array<std::int16_t> parse(const std::string& text) {
 
 void bind_graph(py::module_& m) {
   m.attr("OPS") = operations();
+  m.attr("CELL_OPS") = names(cell::kChoices, [](const auto& choice) { return choice.name; });
+  m.attr("CELL_MAX_BLOCKS") = cell::kMaxBlocks;
+  m.attr("CELL_COMBINES") = names(cell::kCombines, [](const char* name) { return name; });
 
   m.def("nsc_validate", &nsc_validate, py::arg("codes"),
         "The first bad row of each code `[n, L, 5]`, 1-based, 0 where the code is valid: `[n]`.");
@@ -264,6 +294,10 @@ void bind_graph(py::module_& m) {
   m.def("nsc_hash", &nsc_hash, py::arg("codes"),
         "Canonical hashes (high, low) of the cleaned graphs of codes `[n, L, 5]`: `[n, 2]`.\n\n"
         "ValueError names the code and the row of the first bad one.");
+  m.def("cell_hash", &cell_hash, py::arg("codes"), py::arg("all_outputs"), py::arg("stride"),
+        "Canonical hashes (high, low) of the cleaned graphs of cells `[n, B, 5]`: `[n, 2]`.\n\n"
+        "A cell gives the states that no block reads, or `all` of its own. ValueError names what\n"
+        "is wrong with a code.");
   m.def("graph_hash", &graph_hash, py::arg("labels"), py::arg("adjacency"),
         "Canonical hashes (high, low) of graphs as they are: `[n, 2]`.\n\n"
         "`labels` `[n, V]` may be any numbers; `adjacency` `[n, V, V]` holds the number of edges\n"
@@ -273,6 +307,10 @@ void bind_graph(py::module_& m) {
       .def_static("from_nsc", &from_nsc, py::arg("code"),
                   "The graph of a code `[L, 5]`, output attached, not cleaned.\n\n"
                   "ValueError says which row breaks which rule.")
+      .def_static("from_cell", &from_cell, py::arg("code"), py::arg("outputs"), py::arg("stride"),
+                  "The graph of a cell's blocks `[B, 5]` that gives the states `outputs`, not "
+                  "cleaned;\n`stride` is that of the operations on its inputs.\n\n"
+                  "ValueError says which block or output breaks which rule.")
       .def_static("from_arrays", &from_arrays, py::arg("nodes"), py::arg("edges"),
                   "The graph of nodes `[V, 4]` (op, kernel, stride, dilation), edges `[E, 2]`.\n\n"
                   "ValueError names the node or edge that is wrong.")

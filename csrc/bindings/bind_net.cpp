@@ -5,9 +5,12 @@
 #include <stdexcept>
 
 #include "arrays.hpp"
+#include "nascore/cell_net.hpp"
 #include "nascore/layer_net.hpp"
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
+#include "nascore/signatures.hpp"
+#include "nascore/skip_net.hpp"
 
 namespace nascore::bindings {
 namespace {
@@ -49,9 +52,57 @@ py::typing::List<py::typing::Tuple<int, py::ellipsis>> inputs(const CostedNet& s
   return out;
 }
 
+CostedNet from_rows(const Given<std::int64_t>& given,
+                    const std::vector<std::vector<std::int32_t>>& inputs) {
+  const auto table = checked(given, "rows", {"R", 9});
+  if (table.shape(0) != static_cast<py::ssize_t>(inputs.size())) {
+    throw py::value_error("rows has " + std::to_string(table.shape(0)) + " rows, inputs " +
+                          std::to_string(inputs.size()) + "; each row needs its inputs");
+  }
+  Net net;
+  const std::int64_t* cell = table.data();
+  for (std::size_t i = 0; i < inputs.size(); ++i, cell += 9) {
+    if (cell[0] < 0 || cell[0] >= static_cast<std::int64_t>(kOps.size())) {
+      throw py::value_error("row " + std::to_string(i) + " has op=" + std::to_string(cell[0]) +
+                            "; OPS has the operations' numbers");
+    }
+    for (int column = 1; column < 9; ++column) {
+      if (cell[column] < 0 || cell[column] > kMaxExtent) {
+        throw py::value_error("row " + std::to_string(i) + " has " + kColumns[column] + "=" +
+                              std::to_string(cell[column]) + "; it must be 0 to " +
+                              std::to_string(kMaxExtent));
+      }
+    }
+    const auto argument = [&](int column) { return static_cast<std::int32_t>(cell[column]); };
+    net.rows.push_back({static_cast<Op>(cell[0]), argument(1), argument(2), argument(3),
+                        argument(4), argument(5), Shape{cell[6], cell[7], cell[8]},
+                        static_cast<std::int32_t>(net.inputs.size()),
+                        static_cast<std::int32_t>(inputs[i].size())});
+    net.inputs.insert(net.inputs.end(), inputs[i].begin(), inputs[i].end());
+  }
+  py::gil_scoped_release release;
+  validate(net);
+  const NetCost total = cost(net);
+  return {std::move(net), total};
+}
+
+std::vector<std::string> names(const CostedNet& self) {
+  std::vector<std::string> out;
+  for (const Hash128 signature : signatures(self.net)) out.push_back(hex(signature));
+  return out;
+}
+
 CostedNet expand_and_cost(const Graph& graph, const Skeleton& skeleton, std::int64_t channels,
                           std::int64_t height, std::int64_t width, int classes) {
   Net net = expand(graph, skeleton, {channels, height, width}, classes);
+  const NetCost total = cost(net);
+  return {std::move(net), total};
+}
+
+CostedNet expand_cells_and_cost(const Graph& normal, const Graph& reduction, const CellStack& stack,
+                                std::int64_t channels, std::int64_t height, std::int64_t width,
+                                int classes) {
+  Net net = expand(normal, reduction, stack, {channels, height, width}, classes);
   const NetCost total = cost(net);
   return {std::move(net), total};
 }
@@ -64,6 +115,20 @@ CostedNet expand_layers_and_cost(const Given<std::int16_t>& given, bool dropout,
   const auto count = static_cast<int>(code.shape(0));
   py::gil_scoped_release release;
   Net net = expand_layers(rows, count, dropout, {channels, height, width}, classes);
+  const NetCost total = cost(net);
+  return {std::move(net), total};
+}
+
+CostedNet expand_skips_and_cost(const Given<std::int16_t>& given_layers,
+                                const Given<bool>& given_reads, std::int64_t channels,
+                                std::int64_t height, std::int64_t width, int classes) {
+  const auto layers = checked(given_layers, "layers", {"L", 4});
+  const auto reads = checked(given_reads, "reads", {layers.shape(0), layers.shape(0)});
+  const std::int16_t* rows = layers.data();
+  const bool* mask = reads.data();
+  const auto count = static_cast<int>(layers.shape(0));
+  py::gil_scoped_release release;
+  Net net = expand_skips(rows, mask, count, {channels, height, width}, classes);
   const NetCost total = cost(net);
   return {std::move(net), total};
 }
@@ -114,9 +179,34 @@ void bind_net(py::module_& m) {
            py::arg("stem_width"), py::arg("stem_stride"), py::arg("stem_pool"), py::arg("blocks"),
            py::arg("widths"), "ValueError names the field that is out of range.");
 
+  py::class_<CellStack>(m, "CellStack",
+                        "The fixed outside of a network of cells: stem, groups, classifier.")
+      .def(py::init([](int normal, std::int64_t filters, std::int64_t stem_width, int stem_stride,
+                       int stem_cells, int reductions, bool auxiliary) {
+             const CellStack stack{normal,     filters,    stem_width, stem_stride,
+                                   stem_cells, reductions, auxiliary};
+             validate(stack);
+             return stack;
+           }),
+           py::arg("normal"), py::arg("filters"), py::arg("stem_width"), py::arg("stem_stride"),
+           py::arg("stem_cells"), py::arg("reductions"), py::arg("auxiliary"),
+           "ValueError names the field that is out of range.");
+
   py::class_<CostedNet>(m, "Net", "A whole network as rows in the order in which they run.")
+      .def_static(
+          "from_rows", &from_rows, py::arg("rows"), py::arg("inputs"),
+          "The network of rows int64 `[R, 9]`, columns NET_COLUMNS, and per row those it reads.\n\n"
+          "ValueError names the row that cannot be built, the rule and what it should be.")
       .def_property_readonly("rows", &rows, "int64 `[R, 9]`, columns NET_COLUMNS.")
       .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")
+      .def_property_readonly(
+          "seams", [](const CostedNet& self) { return self.net.seams; },
+          "Rows that end one repeated block and begin the next.")
+      .def_property_readonly(
+          "signatures", &names,
+          "Per row a name of its own, a hash of it and of what feeds it; networks that have a "
+          "part\n"
+          "in common call it by the same name. A block's inside is named by the block alone.")
       .def_property_readonly(
           "params", [](const CostedNet& self) { return self.cost.params; }, "Trainable parameters.")
       .def_property_readonly(
@@ -131,11 +221,21 @@ void bind_net(py::module_& m) {
         py::arg("classes"),
         "The network of a block's graph, taken as it is, in a skeleton.\n\n"
         "ValueError where it is too wide, the image too small, or the graph no block.");
+  m.def("expand_cells", &expand_cells_and_cost, py::call_guard<py::gil_scoped_release>(),
+        py::arg("normal"), py::arg("reduction"), py::arg("stack"), py::arg("channels"),
+        py::arg("height"), py::arg("width"), py::arg("classes"),
+        "The network of two cells' graphs, cleaned before, in their stack.\n\n"
+        "ValueError where it is too wide, or a graph no cell.");
   m.def(
       "expand_layers", &expand_layers_and_cost, py::arg("code"), py::arg("dropout"),
       py::arg("channels"), py::arg("height"), py::arg("width"), py::arg("classes"),
       "The network of a layer code int16 `[L, 3]`: a chain, with dropout after every 2 layers.\n\n"
       "ValueError where it is too wide, the image too small, or the code no chain.");
+  m.def("expand_skips", &expand_skips_and_cost, py::arg("layers"), py::arg("reads"),
+        py::arg("channels"), py::arg("height"), py::arg("width"), py::arg("classes"),
+        "The network of layers int16 `[L, 4]` (height, width, stride, channels of a convolution),\n"
+        "each of which reads the layers before it for which `reads` [L, L] holds.\n\n"
+        "ValueError where it is too wide or the code is none.");
   m.def("nsc_cost", &nsc_cost, py::arg("codes"), py::arg("skeleton"), py::arg("channels"),
         py::arg("height"), py::arg("width"), py::arg("classes"),
         "params, macs and peak_bytes, int64 `[n, 3]`, of the cleaned blocks int16 `[n, L, 5]`.\n\n"

@@ -11,6 +11,8 @@
 #include "nascore/spaces/choices.hpp"
 #include "nascore/spaces/dag.hpp"
 #include "nascore/spaces/layer.hpp"
+#include "nascore/spaces/skip.hpp"
+#include "python_space.hpp"
 
 namespace nascore::bindings {
 namespace {
@@ -61,10 +63,6 @@ py::typing::Tuple<int, py::ellipsis> heads(const Space& space) {
   py::tuple out(space.heads().size());
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = space.heads()[i];
   return out;
-}
-
-int largest_head(const Space& space) {
-  return *std::max_element(space.heads().begin(), space.heads().end());
 }
 
 Array<std::int16_t> start(const Space& space, py::ssize_t n) {
@@ -170,7 +168,18 @@ void bind_spaces(py::module_& m) {
                                      });
           },
           py::arg("state"),
-          "The way back from finished states: int32 `[n, max_steps]`, -1 after the last action.");
+          "The way back from finished states: int32 `[n, max_steps]`, -1 after the last action.")
+      .def(
+          "key",
+          [](const Space& self, const States& state) {
+            return map<std::uint64_t>(self, state, 2, [&](auto* s, std::uint64_t* out) {
+              const Hash128 key = self.key(s);
+              out[0] = key.high;
+              out[1] = key.low;
+            });
+          },
+          py::arg("state"),
+          "uint64 `[n, 2]`, equal for states below which the same is found, whatever led to them.");
 
   py::class_<BlockSpace, Space>(m, "BlockSpace", "Blocks of up to `max_layers` layers, row by row.")
       .def(py::init<int>(), py::arg("max_layers"));
@@ -180,6 +189,9 @@ void bind_spaces(py::module_& m) {
                                 "Chains of up to `max_layers` layers for square images of a size.")
       .def(py::init<int, int, std::vector<int>, std::vector<int>, bool>(), py::arg("size"),
            py::arg("max_layers"), py::arg("widths"), py::arg("dense"), py::arg("strict"));
+  py::class_<PythonSpace, Space>(
+      m, "PythonSpace", "A space written in Python (`nascore.trial.Space`), for what walks spaces.")
+      .def(py::init<py::object>(), py::arg("space"));
 
   py::class_<DagSpace, Space>(m, "DagSpace", "Blocks drawn as graphs of summing nodes.")
       .def("hash", &dag_hash, py::arg("state"),
@@ -204,6 +216,10 @@ void bind_spaces(py::module_& m) {
              return std::make_unique<SumDagSpace>(operations(given), nodes);
            }),
            py::arg("operations"), py::arg("nodes"));
+
+  py::class_<SkipSpace, Space>(m, "SkipSpace",
+                               "Layers of choices of the given sizes, and which they read.")
+      .def(py::init<std::vector<int>, std::vector<int>>(), py::arg("depths"), py::arg("sizes"));
 }
 
 }  // namespace nascore::bindings

@@ -61,11 +61,11 @@ void set_priors(Tree& tree, std::uint32_t node, const Given<float>& priors) {
   tree.set_priors(node, checked(priors, "priors", {tree.actions()}).data());
 }
 
-// One array of a field of the nodes [first, first + n).
-template <class T, class Read>
-Array<T> column(const Tree& tree, std::size_t first, std::size_t n, Read read) {
+// One array of a field of the items [first, first + n).
+template <class T, class Items, class Read>
+Array<T> column(const Items& items, std::size_t first, std::size_t n, Read read) {
   Array<T> out(static_cast<py::ssize_t>(n));
-  for (std::size_t i = 0; i < n; ++i) out.mutable_data()[i] = read(tree.nodes()[first + i]);
+  for (std::size_t i = 0; i < n; ++i) out.mutable_data()[i] = read(items[first + i]);
   return out;
 }
 
@@ -74,39 +74,49 @@ py::typing::Tuple<Array<std::int32_t>, Array<std::uint32_t>, Array<double>> chil
   const Tree::Node& parent = tree.at(node);
   const std::size_t first = parent.first, n = parent.children;
   using Node = Tree::Node;
+  Array<double> means(static_cast<py::ssize_t>(n));
+  for (std::size_t i = 0; i < n; ++i) {
+    means.mutable_data()[i] = tree.mean(static_cast<Tree::Index>(first + i));
+  }
   return py::make_tuple(
-      column<std::int32_t>(tree, first, n, [](const Node& c) { return c.action; }),
-      column<std::uint32_t>(tree, first, n, [](const Node& c) { return c.visits; }),
-      column<double>(tree, first, n,
-                     [](const Node& c) { return c.visits ? c.sum / c.visits : 0; }));
+      column<std::int32_t>(tree.nodes(), first, n, [](const Node& c) { return c.action; }),
+      column<std::uint32_t>(tree.nodes(), first, n, [](const Node& c) { return c.visits; }), means);
 }
 
 using State = py::typing::Tuple<Array<std::int32_t>, Array<std::uint64_t>, Array<std::uint16_t>,
                                 Array<std::uint16_t>, Array<std::uint32_t>, Array<std::uint32_t>,
-                                Array<double>, Array<float>>;
+                                Array<double>, Array<float>, Array<std::uint32_t>, Array<double>>;
 
 State state(const Tree& tree) {
   if (tree.nodes()[0].pending) throw py::value_error("a simulation still waits for its value");
-  const std::size_t n = tree.nodes().size();
+  const Pool<Tree::Node>& nodes = tree.nodes();
+  const std::size_t n = nodes.size();
   Array<std::int32_t> prefix(static_cast<py::ssize_t>(tree.prefix().size()));
   std::copy(tree.prefix().begin(), tree.prefix().end(), prefix.mutable_data());
   Array<std::uint64_t> counters(2);
   counters.mutable_at(0) = tree.begun();
   counters.mutable_at(1) = tree.drawn();
   using Node = Tree::Node;
-  return py::make_tuple(prefix, counters,
-                        column<std::uint16_t>(tree, 0, n, [](const Node& c) { return c.action; }),
-                        column<std::uint16_t>(tree, 0, n, [](const Node& c) { return c.children; }),
-                        column<std::uint32_t>(tree, 0, n, [](const Node& c) { return c.first; }),
-                        column<std::uint32_t>(tree, 0, n, [](const Node& c) { return c.visits; }),
-                        column<double>(tree, 0, n, [](const Node& c) { return c.sum; }),
-                        column<float>(tree, 0, n, [](const Node& c) { return c.prior; }));
+  using Shared = Transpositions::State;
+  const Pool<Shared> none;
+  const Pool<Shared>& shared = tree.transpositions() ? tree.transpositions()->states() : none;
+  const std::size_t m = shared.size();
+  return py::make_tuple(
+      prefix, counters, column<std::uint16_t>(nodes, 0, n, [](const Node& c) { return c.action; }),
+      column<std::uint16_t>(nodes, 0, n, [](const Node& c) { return c.children; }),
+      column<std::uint32_t>(nodes, 0, n, [](const Node& c) { return c.first; }),
+      column<std::uint32_t>(nodes, 0, n, [](const Node& c) { return c.visits; }),
+      column<double>(nodes, 0, n, [](const Node& c) { return c.sum; }),
+      column<float>(nodes, 0, n, [](const Node& c) { return c.prior; }),
+      column<std::uint32_t>(shared, 0, m, [](const Shared& c) { return c.visits; }),
+      column<double>(shared, 0, m, [](const Shared& c) { return c.sum; }));
 }
 
 void load(Tree& tree, const Given<std::int32_t>& prefix, const Given<std::uint64_t>& counters,
           const Given<std::uint16_t>& action, const Given<std::uint16_t>& children,
           const Given<std::uint32_t>& first, const Given<std::uint32_t>& visits,
-          const Given<double>& total, const Given<float>& prior) {
+          const Given<double>& total, const Given<float>& prior,
+          const Given<std::uint32_t>& shared_visits, const Given<double>& shared_total) {
   const auto before = checked(prefix, "prefix", {"p"});
   const auto counter = checked(counters, "counters", {2});
   const auto actions = checked(action, "action", {"n"});
@@ -116,18 +126,26 @@ void load(Tree& tree, const Given<std::int32_t>& prefix, const Given<std::uint64
   const auto visit = checked(visits, "visits", {n});
   const auto sums = checked(total, "total", {n});
   const auto priors = checked(prior, "prior", {n});
-  std::vector<Tree::Node> nodes(n);
+  const auto shared_visit = checked(shared_visits, "shared_visits", {"m"});
+  const auto shared_sums = checked(shared_total, "shared_total", {shared_visit.shape(0)});
+  Tree::Saved saved;
+  saved.prefix.assign(before.data(), before.data() + before.size());
+  saved.nodes.reserve(n);
   for (py::ssize_t i = 0; i < n; ++i) {
-    Tree::Node& node = nodes[i];
+    Tree::Node node;
     node.action = actions.at(i);
     node.children = counts.at(i);
     node.first = firsts.at(i);
     node.visits = visit.at(i);
     node.sum = sums.at(i);
     node.prior = priors.at(i);
+    saved.nodes.push_back(node);
   }
-  tree.load({before.data(), before.data() + before.size()}, std::move(nodes), counter.at(0),
-            counter.at(1));
+  saved.shared_visits.assign(shared_visit.data(), shared_visit.data() + shared_visit.size());
+  saved.shared_sums.assign(shared_sums.data(), shared_sums.data() + shared_sums.size());
+  saved.begun = counter.at(0);
+  saved.drawn = counter.at(1);
+  tree.load(std::move(saved));
 }
 
 }  // namespace
@@ -137,17 +155,22 @@ void bind_tree(py::module_& m) {
                    "Monte Carlo tree search over a space; nodes are numbers, the root 0.")
       .def(py::init([](const Space& space, const std::string& rule_name, double c,
                        std::uint64_t seed, std::vector<std::int32_t> prefix,
-                       std::uint32_t open_after, std::uint32_t max_nodes) {
-             return Tree(space, rule(rule_name), c, seed, std::move(prefix), open_after, max_nodes);
+                       std::uint32_t open_after, std::uint32_t max_nodes, bool transpositions) {
+             return Tree(space, {rule(rule_name), c, seed, open_after, max_nodes, transpositions},
+                         std::move(prefix));
            }),
            py::arg("space"), py::arg("rule") = "ucb1", py::arg("c") = 2.0, py::arg("seed") = 0,
            py::arg("prefix") = std::vector<std::int32_t>(), py::arg("open_after") = 1,
-           py::arg("max_nodes") = 0xFFFFFFFFu, py::keep_alive<1, 2>(),
+           py::arg("max_nodes") = 0xFFFFFFFFu, py::arg("transpositions") = false,
+           py::keep_alive<1, 2>(),
            "The tree below the state that the actions `prefix` lead to.\n\n"
            "A simulation walks to the child of the best score until a node of fewer than\n"
            "`open_after` visits. With mean Q and n visits of a child, N of its parent, 'ucb1' is\n"
            "Q + 2c sqrt(2 ln N / n), unvisited children first; 'puct' is\n"
-           "Q + c prior sqrt(N) / (1 + n), where Q is the parent's mean for an unvisited child.")
+           "Q + c prior sqrt(N) / (1 + n), where Q is the parent's mean for an unvisited child.\n\n"
+           "With `transpositions` Q is the mean of all simulations through any node whose state "
+           "has\n"
+           "the same key, while n and N stay those of the walked path.")
       .def("select", &select, py::arg("n"),
            "The nodes at which `n` further simulations end, uint32 `[n]`; each waits for its\n"
            "value and until then counts as a visit worth 0. ValueError where the tree is full.")
@@ -182,14 +205,16 @@ void bind_tree(py::module_& m) {
           py::arg("node"), "Simulations that went through a node and have a value.")
       .def_property_readonly(
           "size", [](const Tree& self) { return self.nodes().size(); }, "Nodes.")
-      .def_property_readonly_static(
-          "NODE_BYTES", [](const py::object&) { return sizeof(Tree::Node); }, "Bytes of a node.")
+      .def_property_readonly("bytes", &Tree::bytes, "All that the tree holds in memory.")
       .def("state", &state,
            "All of it: prefix, counters of simulations and completions, and of each node action,\n"
-           "children, first child, visits, sum of values, prior. ValueError while one waits.")
+           "children, first child, visits, sum of values, prior; with transpositions of each "
+           "state,\n"
+           "in the order of their first nodes, visits and sum of values. ValueError while one "
+           "waits.")
       .def("load", &load, py::arg("prefix"), py::arg("counters"), py::arg("action"),
            py::arg("children"), py::arg("first"), py::arg("visits"), py::arg("total"),
-           py::arg("prior"),
+           py::arg("prior"), py::arg("shared_visits"), py::arg("shared_total"),
            "Replaces all of it by what `state` gave.\n\n"
            "ValueError, and nothing replaced, where it is no tree of this space.");
 }

@@ -168,6 +168,15 @@ class Search {
 
 }  // namespace
 
+std::string hex(Hash128 hash) {
+  std::string text(32, '0');
+  for (int i = 0; i < 32; ++i) {
+    const std::uint64_t half = i < 16 ? hash.high : hash.low;
+    text[i] = "0123456789abcdef"[half >> (60 - 4 * (i % 16)) & 15];
+  }
+  return text;
+}
+
 bool topological_order(const std::uint64_t* preds, int nodes, std::uint8_t* order) {
   Bits waiting = nodes == kMax ? ~Bits{0} : bit(nodes) - 1;
   for (int placed = 0; placed < nodes; ++placed) {

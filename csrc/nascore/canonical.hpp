@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 
 namespace nascore {
 
@@ -12,6 +13,8 @@ struct Hash128 {
 };
 
 inline bool operator==(Hash128 a, Hash128 b) { return a.high == b.high && a.low == b.low; }
+
+std::string hex(Hash128 hash);  // 32 digits
 
 // Neighbours as bit sets. `count[u][v]` is the number of edges u -> v, read only where the bit is
 // set and `parallel` says that some number is not 1.

@@ -27,16 +27,6 @@ std::string text(Shape s) {
          std::to_string(s.width);
 }
 
-void require(bool holds, const char* field, std::int64_t value, const std::string& rule) {
-  if (holds) return;
-  throw std::invalid_argument(std::string(field) + "=" + std::to_string(value) + " must be " +
-                              rule);
-}
-
-void require_extent(const char* field, std::int64_t value) {
-  require(1 <= value && value <= kMaxExtent, field, value, "1 to " + std::to_string(kMaxExtent));
-}
-
 // The weights of a row: those that each pixel of its output is multiplied by, and the others.
 struct Weights {
   std::int64_t multiplied, others;
@@ -73,7 +63,10 @@ class Writer {
     if (skeleton_.stem_pool) last = pool(3, last);
     for (std::size_t group = 0; group < skeleton_.widths.size(); ++group) {
       if (group > 0) last = pool(2, last);
-      for (int i = 0; i < skeleton_.blocks; ++i) last = block(skeleton_.widths[group], last);
+      for (int i = 0; i < skeleton_.blocks; ++i) {
+        last = block(skeleton_.widths[group], last);
+        net_.seams.push_back(last);
+      }
     }
     const Shape features = shape(last);
     last = append({Op::kRelu}, features, &last, 1);
@@ -206,6 +199,16 @@ class Writer {
 };
 
 }  // namespace
+
+void require(bool holds, const char* field, std::int64_t value, const std::string& rule) {
+  if (holds) return;
+  throw std::invalid_argument(std::string(field) + "=" + std::to_string(value) + " must be " +
+                              rule);
+}
+
+void require_extent(const char* field, std::int64_t value) {
+  require(1 <= value && value <= kMaxExtent, field, value, "1 to " + std::to_string(kMaxExtent));
+}
 
 void validate(const Skeleton& skeleton) {
   require_extent("stem_width", skeleton.stem_width);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "nascore/graph.hpp"
@@ -36,6 +37,7 @@ struct Net {
   std::vector<NetRow> rows;          // row 0 is the input image, the last row the logits;
                                      // one that nobody else reads is an auxiliary head's
   std::vector<std::int32_t> inputs;  // indices of earlier rows
+  std::vector<std::int32_t> seams;   // rows that end one repeated block and begin the next
 };
 
 // Of the rows that lead to the logits: an auxiliary head, which only training runs, costs nothing.
@@ -49,6 +51,7 @@ struct NetCost {
 inline constexpr int kMaxBlocks = 1024;  // of a network, in all its groups
 inline constexpr std::int64_t kMaxExtent = std::int64_t{1}
                                            << 20;  // channels, height or width of a row
+inline constexpr std::int64_t kMaxWindow = 1024;   // kernel, stride or dilation of a row
 
 // Throws invalid_argument naming the field, its value and what it may be.
 void validate(const Skeleton& skeleton);
@@ -62,6 +65,8 @@ Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classe
 
 // What every expansion begins with and is made of.
 void validate(Shape input, int classes);
+void require(bool holds, const char* field, std::int64_t value, const std::string& rule);
+void require_extent(const char* field, std::int64_t value);
 
 // What a row does to its inputs, the shapes aside.
 struct Step {
@@ -79,6 +84,11 @@ Shape windowed(Shape in, const Step& step, std::int64_t channels);
 
 // Adds a row and returns its number; throws domain_error where it is larger than kMaxExtent.
 int append(Net& net, const Step& step, Shape out, const std::int32_t* inputs, int count);
+
+// Whether a net that somebody else wrote can be built: throws invalid_argument naming the row that
+// has no such inputs, arguments or shape, and what it should have. Arguments pass none of
+// kMaxExtent and kMaxWindow, so that costs stay within 64 bits.
+void validate(const Net& net);
 
 // Throws domain_error where a sum passes 64 bits.
 NetCost cost(const Net& net);

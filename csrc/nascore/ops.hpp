@@ -36,6 +36,9 @@ enum class Op : std::uint8_t {
   kDropPath = 22,      // drops whole samples in training; the cell is the kernel-th of stride many
   kAvgPoolValid = 23,  // average pooling that never pads
   kConvValid = 24,     // convolution that never pads, batch norm, ReLU
+  kConvBias = 25,      // convolution with a bias, and nothing else
+  kBatchNorm = 26,
+  kPad = 27,  // zeros around, as many on either side, or one more below and to the right
 };
 
 enum class Cost : std::uint8_t { kFree, kConvBatchNorm, kConvBias, kLinear, kSeparable, kNorm };
@@ -48,7 +51,7 @@ struct OpInfo {
   Cost cost;
 };
 
-inline constexpr std::array<OpInfo, 25> kOps = {{
+inline constexpr std::array<OpInfo, 28> kOps = {{
     {Op::kInput, "input", {}, 0, Cost::kFree},
     {Op::kConv, "conv", {1, 3, 5}, 1, Cost::kConvBatchNorm},
     {Op::kMaxPool, "max_pool", {1, 3}, 1, Cost::kFree},
@@ -74,6 +77,9 @@ inline constexpr std::array<OpInfo, 25> kOps = {{
     {Op::kDropPath, "drop_path", {}, 0, Cost::kFree},
     {Op::kAvgPoolValid, "avg_pool_valid", {}, 0, Cost::kFree},
     {Op::kConvValid, "conv_valid", {}, 0, Cost::kConvBatchNorm},
+    {Op::kConvBias, "conv_bias", {}, 0, Cost::kConvBias},
+    {Op::kBatchNorm, "batch_norm", {}, 0, Cost::kNorm},
+    {Op::kPad, "pad", {}, 0, Cost::kFree},
 }};
 
 constexpr const OpInfo& info(Op op) { return kOps[static_cast<std::size_t>(op)]; }

@@ -7,45 +7,50 @@
 #include <string>
 #include <utility>
 
+#include "nascore/tree_use.hpp"
 #include "nascore/walk.hpp"
 
 namespace nascore {
 namespace {
 
-void require(bool holds, const std::string& message) {
-  if (!holds) throw std::invalid_argument(message);
-}
+constexpr int kTogether = 256;  // completions that are walked side by side
+constexpr std::uint32_t kMostVisits = std::numeric_limits<std::uint32_t>::max();
 
 std::vector<std::int16_t> state_after(const Space& space, const std::vector<std::int32_t>& prefix) {
+  const int actions = largest_head(space);
+  const auto legal = std::make_unique<bool[]>(actions);
   std::vector<std::int16_t> state(space.state_width());
   space.start(state.data());
-  for (const std::int32_t action : prefix) {
-    require(!space.done(state.data()), "prefix goes on after the end");
-    space.step(state.data(), action, state.data());
+  for (std::size_t i = 0; i < prefix.size(); ++i) {
+    space.legal(state.data(), legal.get());
+    require(std::count(legal.get(), legal.get() + actions, true) > 0,
+            "prefix goes on after the end");
+    require(prefix[i] >= 0 && prefix[i] < actions && legal[prefix[i]],
+            "prefix: action " + std::to_string(prefix[i]) + " is illegal after " +
+                std::to_string(i) + " decisions");
+    space.step(state.data(), prefix[i], state.data());
   }
   return state;
 }
 
 }  // namespace
 
-Tree::Tree(const Space& space, Rule rule, double c, std::uint64_t seed,
-           std::vector<std::int32_t> prefix, std::uint32_t open_after, Index max_nodes)
+Tree::Tree(const Space& space, Settings settings, std::vector<std::int32_t> prefix)
     : space_(space),
-      rule_(rule),
-      c_(c),
-      seed_(seed),
-      open_after_(open_after),
-      max_nodes_(max_nodes),
-      actions_(*std::max_element(space.heads().begin(), space.heads().end())),
-      prefix_(std::move(prefix)),
-      nodes_(1),
-      start_(state_after(space, prefix_)),
-      state_(start_),
-      scores_(actions_),
-      mask_(std::make_unique<bool[]>(actions_)) {
-  require(c >= 0 && std::isfinite(c), "c=" + std::to_string(c) + " must be 0 or more");
-  require(open_after > 0, "open_after=0 must be at least 1");
-  require(max_nodes > 0, "max_nodes=0 must be at least 1");
+      settings_(settings),
+      actions_(largest_head(space)),
+      prefix_(std::move(prefix)) {
+  require(settings.c >= 0 && std::isfinite(settings.c),
+          "c=" + std::to_string(settings.c) + " must be 0 or more");
+  require(settings.open_after > 0, "open_after=0 must be at least 1");
+  require(settings.max_nodes > 0, "max_nodes=0 must be at least 1");
+  require(actions_ <= std::numeric_limits<std::uint16_t>::max(),
+          "the space has " + std::to_string(actions_) + " actions; a tree takes up to 65535");
+  mask_ = std::make_unique<bool[]>(actions_);
+  scores_.resize(actions_);
+  start_ = state_ = state_after(space, prefix_);
+  nodes_.push_back({});
+  if (settings.transpositions) shared_.emplace().add(space.key(start_.data()));
 }
 
 const Tree::Node& Tree::at(Index node) const {
@@ -63,6 +68,12 @@ std::vector<std::int32_t> Tree::path(Index node) const {
   return actions;
 }
 
+double Tree::mean(Index node) const {
+  at(node);
+  const Value known = value(node);
+  return known.visits > 0 ? known.sum / known.visits : 0;
+}
+
 void Tree::replay(Index node, std::int16_t* state) const {
   if (node == 0) {
     std::copy(start_.begin(), start_.end(), state);
@@ -72,47 +83,83 @@ void Tree::replay(Index node, std::int16_t* state) const {
   }
 }
 
+// Keys [n] of the states that `n` actions lead to.
+void Tree::keys_below(const std::int16_t* state, const std::int32_t* actions, int n,
+                      Hash128* keys) {
+  const std::size_t width = state_.size();
+  states_.resize(n * width);
+  for (int i = 0; i < n; ++i) std::copy_n(state, width, states_.data() + i * width);
+  space_.step_all(states_.data(), n, actions, states_.data());
+  space_.key_all(states_.data(), n, keys);
+}
+
+// Makes the children of a node that is not finished; throws before anything has changed.
 void Tree::open(Index node, const std::int16_t* state) {
-  bool* legal = mask_.get();
-  space_.legal(state, legal);
-  const auto count = static_cast<std::size_t>(std::count(legal, legal + actions_, true));
-  const std::size_t first = nodes_.size();
-  if (first + count > max_nodes_) {
-    throw std::length_error("the tree is full: it has " + std::to_string(first) +
-                            " nodes, may have " + std::to_string(max_nodes_) + " and needs " +
-                            std::to_string(count) + " more; re-root it or search less");
+  space_.legal(state, mask_.get());
+  legal_.clear();
+  for (int action = 0; action < actions_; ++action) {
+    if (mask_[action]) legal_.push_back(action);
   }
+  require(!legal_.empty(), "the space has no legal action in a state that is not done");
+  const std::size_t first = nodes_.size(), count = legal_.size();
+  if (first + count > settings_.max_nodes) {
+    throw std::length_error("the tree is full: it has " + std::to_string(first) +
+                            " nodes, may have " + std::to_string(settings_.max_nodes) +
+                            " and needs " + std::to_string(count) +
+                            " more; re-root it or search less");
+  }
+  if (shared_) {
+    keys_.resize(count);
+    keys_below(state, legal_.data(), static_cast<int>(count), keys_.data());
+    shared_->reserve(first + count);
+  }
+  nodes_.reserve(first + count);
   Node child;
   child.parent = node;
   child.prior = 1.0f / static_cast<float>(count);
-  for (int action = 0; action < actions_; ++action) {
-    if (!legal[action]) continue;
-    child.action = static_cast<std::uint16_t>(action);
+  for (std::size_t i = 0; i < count; ++i) {
+    child.action = static_cast<std::uint16_t>(legal_[i]);
     nodes_.push_back(child);
+    if (shared_) shared_->add(keys_[i]);
   }
   nodes_[node].first = static_cast<Index>(first);
   nodes_[node].children = static_cast<std::uint16_t>(count);
 }
 
+Tree::Value Tree::value(Index node) const {
+  if (!shared_) return {nodes_[node].sum, static_cast<double>(nodes_[node].visits)};
+  return {shared_->of(node).sum, static_cast<double>(shared_->of(node).visits)};
+}
+
 Tree::Index Tree::choose(Index node, int depth) {
   const Node& parent = nodes_[node];
-  const Node* children = nodes_.data() + parent.first;
+  const bool puct = settings_.rule == Rule::kPuct;
   const double total = parent.visits + static_cast<double>(parent.pending);
-  const double log_term = rule_ == Rule::kUcb1 ? 2 * std::log(total) : 0;
-  const double prior_term = rule_ == Rule::kPuct ? c_ * std::sqrt(total) : 0;
-  const double unvisited =
-      rule_ == Rule::kUcb1 ? std::numeric_limits<double>::infinity() : parent.sum / total;
+  const double log_term = puct ? 0 : 2 * std::log(total);
+  const double prior_term = puct ? settings_.c * std::sqrt(total) : 0;
+  double unvisited = std::numeric_limits<double>::infinity();
+  if (puct) {
+    const Value known = value(node);
+    unvisited = known.sum / (known.visits + parent.pending);
+  }
   double best = -std::numeric_limits<double>::infinity();
   std::uint32_t ties = 0;
   int last = 0;
   for (int i = 0; i < parent.children; ++i) {
-    const Node& child = children[i];
+    const Node& child = nodes_[parent.first + i];
     const double n = child.visits + static_cast<double>(child.pending);
-    double score = n > 0 ? child.sum / n : unvisited;
-    if (rule_ == Rule::kPuct) {
+    double score = unvisited;
+    if (!shared_) {
+      if (n > 0) score = child.sum / n;
+    } else if (n > 0 || puct) {
+      const Value known = value(parent.first + i);
+      const double seen = known.visits + child.pending;
+      if (seen > 0) score = known.sum / seen;
+    }
+    if (puct) {
       score += prior_term * child.prior / (1 + n);
     } else if (n > 0) {
-      score += 2 * c_ * std::sqrt(log_term / n);
+      score += 2 * settings_.c * std::sqrt(log_term / n);
     }
     scores_[i] = score;
     if (score > best) {
@@ -125,7 +172,8 @@ Tree::Index Tree::choose(Index node, int depth) {
     }
   }
   if (ties > 1) {
-    std::uint32_t wanted = Draw(seed_, kTieStream, walk_counter(depth, begun_)).below(ties);
+    const Draw draw(settings_.seed, kTieStream, walk_counter(depth, begun_));
+    std::uint32_t wanted = draw.below(ties);
     for (last = 0; scores_[last] != best || wanted-- > 0;) ++last;
   }
   return parent.first + static_cast<Index>(last);
@@ -133,12 +181,18 @@ Tree::Index Tree::choose(Index node, int depth) {
 
 // One simulation from the root to its end, whose state is left in `state`.
 Tree::Index Tree::walk(std::int16_t* state) {
+  if (nodes_[0].visits + std::uint64_t{nodes_[0].pending} >= kMostVisits) {
+    throw std::length_error("the tree has counted " + std::to_string(kMostVisits) +
+                            " simulations, the most that it can; re-root it or search less");
+  }
   std::copy(start_.begin(), start_.end(), state);
   Index node = 0;
   for (int depth = 0;; ++depth) {
-    const Node& here = nodes_[node];
-    if (here.visits + std::uint64_t{here.pending} < open_after_ || space_.done(state)) break;
-    if (here.first == 0) open(node, state);
+    if (nodes_[node].visits + std::uint64_t{nodes_[node].pending} < settings_.open_after) break;
+    if (nodes_[node].first == 0) {
+      if (space_.done(state)) break;
+      open(node, state);
+    }
     node = choose(node, depth);
     space_.step(state, nodes_[node].action, state);
   }
@@ -151,31 +205,39 @@ void Tree::change(Index end, double value, int visits, int pending) {
     nodes_[node].sum += value;
     nodes_[node].visits += static_cast<std::uint32_t>(visits);
     nodes_[node].pending += static_cast<std::uint32_t>(pending);
+    if (shared_) shared_->change(node, value, visits);
     if (node == 0) return;
   }
 }
 
 void Tree::select(int n, Index* ends) {
+  const Use use(*this);
   int done = 0;
   try {
     for (; done < n; ++done) {
       ends[done] = walk(state_.data());
       change(ends[done], 0, 0, 1);
     }
-  } catch (const std::length_error&) {
+  } catch (...) {
     while (done-- > 0) change(ends[done], 0, 0, -1);
     throw;
   }
 }
 
 void Tree::complete(Index node, int k, std::int16_t* states) {
+  const Use use(*this);
   at(node);
   const std::size_t width = state_.size();
   replay(node, state_.data());
-  for (int i = 0; i < k; ++i) {
-    std::int16_t* state = states + i * width;
-    std::copy(state_.begin(), state_.end(), state);
-    nascore::complete(space_, state, mask_.get(), actions_, seed_, kWalkStream, drawn_++);
+  const int most = std::min(k, kTogether);
+  const auto masks = std::make_unique<bool[]>(std::size_t(most) * actions_);
+  std::vector<std::int32_t> actions(most);
+  for (int first = 0; first < k; first += kTogether) {
+    const int n = std::min(k - first, kTogether);
+    for (int i = 0; i < n; ++i, states += width) std::copy_n(state_.data(), width, states);
+    nascore::complete(space_, states - n * width, n, masks.get(), actions.data(), actions_,
+                      settings_.seed, kWalkStream, drawn_);
+    drawn_ += n;
   }
 }
 
@@ -198,14 +260,21 @@ void Tree::undo(Index end, double value) {
 }
 
 void Tree::simulate(int n, const std::function<double(const std::int16_t*)>& value) {
+  const Use use(*this);
+  std::int32_t action;
   for (int i = 0; i < n; ++i) {
     const Index end = walk(state_.data());
-    nascore::complete(space_, state_.data(), mask_.get(), actions_, seed_, kWalkStream, drawn_++);
+    if (!space_.done(state_.data())) {
+      nascore::complete(space_, state_.data(), 1, mask_.get(), &action, actions_, settings_.seed,
+                        kWalkStream, drawn_);
+    }
+    ++drawn_;
     change(end, value(state_.data()), 1, 0);
   }
 }
 
 void Tree::set_priors(Index node, const float* priors) {
+  const Use use(*this);
   if (at(node).first == 0) {
     replay(node, state_.data());
     require(!space_.done(state_.data()),
@@ -222,78 +291,11 @@ void Tree::set_priors(Index node, const float* priors) {
   }
 }
 
-void Tree::reroot(int action) {
-  require(nodes_[0].pending == 0, "a simulation still waits for its value");
-  Index root = nodes_[0].first;
-  const Index end = root + nodes_[0].children;
-  while (root < end && nodes_[root].action != action) ++root;
-  require(root < end, "the root has no child by action " + std::to_string(action));
-  std::vector<std::int32_t> prefix = prefix_;
-  prefix.push_back(action);
-  std::vector<std::int16_t> start = start_;
-  space_.step(start.data(), action, start.data());
-  std::vector<Node> kept{nodes_[root]};  // breadth first, so that siblings stay side by side
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    const Index first = kept[i].first;
-    if (first == 0) continue;
-    const int children = kept[i].children;
-    kept[i].first = static_cast<Index>(kept.size());
-    for (int child = 0; child < children; ++child) {
-      kept.push_back(nodes_[first + static_cast<Index>(child)]);
-      kept.back().parent = static_cast<Index>(i);
-    }
-  }
-  kept[0].parent = kept[0].action = 0;
-  nodes_.swap(kept);
-  prefix_.swap(prefix);
-  start_.swap(start);
-}
-
-void Tree::load(std::vector<std::int32_t> prefix, std::vector<Node> nodes, std::uint64_t begun,
-                std::uint64_t drawn) {
-  const std::string other = "a tree from another space: ";
-  require(!nodes.empty() && nodes.size() <= max_nodes_,
-          "a tree has 1 to " + std::to_string(max_nodes_) + " nodes, not " +
-              std::to_string(nodes.size()));
-  Tree tree(space_, rule_, c_, seed_, std::move(prefix), open_after_, max_nodes_);
-  bool* legal = mask_.get();
-  std::vector<bool> reached(nodes.size());
-  reached[0] = true;
-  tree.nodes_ = std::move(nodes);
-  // A child lies after its parent, so one pass finds every parent before it replays through it.
-  for (std::size_t i = 0; i < tree.nodes_.size(); ++i) {
-    Node& node = tree.nodes_[i];
-    const std::string name = "node " + std::to_string(i);
-    require(reached[i], name + " has no parent");
-    require(std::isfinite(node.sum) && std::isfinite(node.prior), name + " holds no finite number");
-    node.pending = 0;
-    if (node.first == 0) {
-      require(node.children == 0, name + " has children without a place");
-      continue;
-    }
-    require(node.first > i && std::size_t{node.first} + node.children <= tree.nodes_.size(),
-            name + " has children that are not in the tree");
-    tree.replay(static_cast<Index>(i), state_.data());
-    space_.legal(state_.data(), legal);
-    require(std::count(legal, legal + actions_, true) == node.children,
-            other + name + " has another number of children");
-    int action = -1;
-    for (Index child = node.first; child < node.first + node.children; ++child) {
-      require(!reached[child], "node " + std::to_string(child) + " has two parents");
-      reached[child] = true;
-      do ++action;
-      while (!legal[action]);
-      require(tree.nodes_[child].action == action,
-              other + name + " has a child by action " + std::to_string(tree.nodes_[child].action) +
-                  " in the place of " + std::to_string(action));
-      tree.nodes_[child].parent = static_cast<Index>(i);
-    }
-  }
-  nodes_ = std::move(tree.nodes_);
-  prefix_ = std::move(tree.prefix_);
-  start_ = std::move(tree.start_);
-  begun_ = begun;
-  drawn_ = drawn;
+std::size_t Tree::bytes() const {
+  return sizeof(Tree) + nodes_.bytes() + (shared_ ? shared_->bytes() : 0) + actions_ +
+         (prefix_.capacity() + legal_.capacity()) * sizeof(std::int32_t) +
+         (start_.capacity() + state_.capacity() + states_.capacity()) * sizeof(std::int16_t) +
+         scores_.capacity() * sizeof(double) + keys_.capacity() * sizeof(Hash128);
 }
 
 }  // namespace nascore

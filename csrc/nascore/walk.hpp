@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -26,15 +27,25 @@ inline int nth_legal(const bool* mask, int actions, int wanted) {
   return action;
 }
 
-// Finishes `state` in place; its i-th decision from here is the nth legal one, n drawn at
-// walk_counter(i, walk). `mask` [A] is scratch.
-inline void complete(const Space& space, std::int16_t* state, bool* mask, int actions,
-                     std::uint64_t seed, std::uint32_t stream, std::uint64_t walk) {
-  for (int step = 0; !space.done(state); ++step) {
-    space.legal(state, mask);
-    const auto legal = static_cast<std::uint32_t>(std::count(mask, mask + actions, true));
-    const std::uint32_t wanted = Draw(seed, stream, walk_counter(step, walk)).below(legal);
-    space.step(state, nth_legal(mask, actions, static_cast<int>(wanted)), state);
+// Finishes states [n, W] in place; decision i of state k is the nth legal one, n drawn at
+// walk_counter(i, walk + k). `masks` [n, A] and `actions` [n] are scratch.
+inline void complete(const Space& space, std::int16_t* states, int n, bool* masks,
+                     std::int32_t* actions, int a, std::uint64_t seed, std::uint32_t stream,
+                     std::uint64_t walk) {
+  for (int step = 0;; ++step) {
+    space.legal_all(states, n, masks);
+    bool more = false;
+    for (int k = 0; k < n; ++k) {
+      const bool* mask = masks + std::size_t(k) * a;
+      const auto legal = static_cast<std::uint32_t>(std::count(mask, mask + a, true));
+      actions[k] = 0;  // of a finished state, which stays as it is
+      if (legal == 0) continue;
+      const std::uint32_t wanted = Draw(seed, stream, walk_counter(step, walk + k)).below(legal);
+      actions[k] = nth_legal(mask, a, static_cast<int>(wanted));
+      more = true;
+    }
+    if (!more) return;
+    space.step_all(states, n, actions, states);
   }
 }
 

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from nascore.results.drawings import draw
     from nascore.retrain import load_model
     from nascore.search import open_run
-    from nascore.spaces import Architecture, BlockSpace, Chain, ChoicesSpace, LayerSpace, Skeleton
+    from nascore.spaces import (
+        Architecture,
+        BlockSpace,
+        CellSpace,
+        CellStack,
+        Chain,
+        ChoicesSpace,
+        LayerSpace,
+        Skeleton,
+    )
 
 __version__ = _version("nascore")
 
@@ -21,6 +30,8 @@ __version__ = _version("nascore")
 _HOMES = {
     "Architecture": "nascore.spaces",
     "BlockSpace": "nascore.spaces",
+    "CellSpace": "nascore.spaces",
+    "CellStack": "nascore.spaces",
     "Chain": "nascore.spaces",
     "ChoicesSpace": "nascore.spaces",
     "LayerSpace": "nascore.spaces",
@@ -35,6 +46,8 @@ _MODULES = ("methods", "tasks")
 __all__ = [
     "Architecture",
     "BlockSpace",
+    "CellSpace",
+    "CellStack",
     "Chain",
     "ChoicesSpace",
     "LayerSpace",

@@ -11,18 +11,25 @@ import numpy
 import numpy.typing
 
 __all__: list[str] = [
+    "CELL_COMBINES",
+    "CELL_MAX_BLOCKS",
+    "CELL_OPS",
     "NET_COLUMNS",
     "OPS",
     "BlockSpace",
+    "CellStack",
     "ChoicesSpace",
     "Graph",
     "LayerSpace",
     "Net",
+    "PythonSpace",
     "QTable",
     "Skeleton",
     "Space",
     "Tree",
+    "cell_hash",
     "expand",
+    "expand_cells",
     "expand_layers",
     "graph_hash",
     "integers",
@@ -49,6 +56,16 @@ class Graph:
         The graph of nodes `[V, 4]` (op, kernel, stride, dilation), edges `[E, 2]`.
 
         ValueError names the node or edge that is wrong.
+        """
+    @staticmethod
+    def from_cell(
+        code: numpy.typing.NDArray[numpy.int16], outputs: collections.abc.Sequence[int], stride: int
+    ) -> Graph:
+        """
+        The graph of a cell's blocks `[B, 5]` that gives the states `outputs`, not cleaned;
+        `stride` is that of the operations on its inputs.
+
+        ValueError says which block or output breaks which rule.
         """
     @staticmethod
     def from_nsc(code: numpy.typing.NDArray[numpy.int16]) -> Graph:
@@ -108,6 +125,24 @@ class Skeleton:
         ValueError names the field that is out of range.
         """
 
+class CellStack:
+    """
+    The fixed outside of a network of cells: stem, groups, classifier.
+    """
+    def __init__(
+        self,
+        normal: int,
+        filters: int,
+        stem_width: int,
+        stem_stride: int,
+        stem_cells: int,
+        reductions: int,
+        auxiliary: bool,
+    ) -> None:
+        """
+        ValueError names the field that is out of range.
+        """
+
 class Net:
     """
     A whole network as rows in the order in which they run.
@@ -137,6 +172,17 @@ class Net:
         """
         int64 `[R, 9]`, columns NET_COLUMNS.
         """
+    @property
+    def seams(self) -> list[int]:
+        """
+        Rows that end one repeated block and begin the next.
+        """
+    @property
+    def signatures(self) -> list[str]:
+        """
+        Per row a name of its own, a hash of it and of what feeds it; networks that have a part
+        in common call it by the same name. A block's inside is named by the block alone.
+        """
 
 class Space:
     """
@@ -161,6 +207,10 @@ class Space:
     def head(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.int32]:
         """
         Which of the heads decides next, int32 `[n]`.
+        """
+    def key(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.uint64]:
+        """
+        uint64 `[n, 2]`, equal for states below which the same is found, whatever led to them.
         """
     def legal(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.bool]:
         """
@@ -219,6 +269,12 @@ class LayerSpace(Space):
         dense: collections.abc.Sequence[int],
         strict: bool,
     ) -> None: ...
+
+class PythonSpace(Space):
+    """
+    A space written in Python (`nascore.trial.Space`), for what walks spaces.
+    """
+    def __init__(self, space: typing.Any) -> None: ...
 
 class QTable:
     """
@@ -293,8 +349,6 @@ class Tree:
     """
     Monte Carlo tree search over a space; nodes are numbers, the root 0.
     """
-
-    NODE_BYTES: typing.ClassVar[int] = 32
     def __init__(
         self,
         space: Space,
@@ -304,6 +358,7 @@ class Tree:
         prefix: collections.abc.Sequence[int] = [],
         open_after: int = 1,
         max_nodes: int = 4294967295,
+        transpositions: bool = False,
     ) -> None:
         """
         The tree below the state that the actions `prefix` lead to.
@@ -312,6 +367,9 @@ class Tree:
         `open_after` visits. With mean Q and n visits of a child, N of its parent, 'ucb1' is
         Q + 2c sqrt(2 ln N / n), unvisited children first; 'puct' is
         Q + c prior sqrt(N) / (1 + n), where Q is the parent's mean for an unvisited child.
+
+        With `transpositions` Q is the mean of all simulations through any node whose state has
+        the same key, while n and N stay those of the walked path.
         """
     def back_up(
         self, nodes: numpy.typing.NDArray[numpy.uint32], values: numpy.typing.NDArray[numpy.float64]
@@ -351,6 +409,8 @@ class Tree:
         visits: numpy.typing.NDArray[numpy.uint32],
         total: numpy.typing.NDArray[numpy.float64],
         prior: numpy.typing.NDArray[numpy.float32],
+        shared_visits: numpy.typing.NDArray[numpy.uint32],
+        shared_total: numpy.typing.NDArray[numpy.float64],
     ) -> None:
         """
         Replaces all of it by what `state` gave.
@@ -390,10 +450,13 @@ class Tree:
         numpy.typing.NDArray[numpy.uint32],
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.uint32],
+        numpy.typing.NDArray[numpy.float64],
     ]:
         """
         All of it: prefix, counters of simulations and completions, and of each node action,
-        children, first child, visits, sum of values, prior. ValueError while one waits.
+        children, first child, visits, sum of values, prior; with transpositions of each state,
+        in the order of their first nodes, visits and sum of values. ValueError while one waits.
         """
     def undo(
         self, nodes: numpy.typing.NDArray[numpy.uint32], values: numpy.typing.NDArray[numpy.float64]
@@ -406,10 +469,25 @@ class Tree:
         Simulations that went through a node and have a value.
         """
     @property
+    def bytes(self) -> int:
+        """
+        All that the tree holds in memory.
+        """
+    @property
     def size(self) -> int:
         """
         Nodes.
         """
+
+def cell_hash(
+    codes: numpy.typing.NDArray[numpy.int16], all_outputs: bool, stride: int
+) -> numpy.typing.NDArray[numpy.uint64]:
+    """
+    Canonical hashes (high, low) of the cleaned graphs of cells `[n, B, 5]`: `[n, 2]`.
+
+    A cell gives the states that no block reads, or `all` of its own. ValueError names what
+    is wrong with a code.
+    """
 
 def expand(
     graph: Graph, skeleton: Skeleton, channels: int, height: int, width: int, classes: int
@@ -418,6 +496,21 @@ def expand(
     The network of a block's graph, taken as it is, in a skeleton.
 
     ValueError where it is too wide, the image too small, or the graph no block.
+    """
+
+def expand_cells(
+    normal: Graph,
+    reduction: Graph,
+    stack: CellStack,
+    channels: int,
+    height: int,
+    width: int,
+    classes: int,
+) -> Net:
+    """
+    The network of two cells' graphs, cleaned before, in their stack.
+
+    ValueError where it is too wide, or a graph no cell.
     """
 
 def expand_layers(
@@ -509,5 +602,8 @@ def uniform(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArra
     Uniform numbers in [0, 1), `[n]`; number i belongs to counter + i.
     """
 
+CELL_COMBINES: tuple[str, ...]
+CELL_MAX_BLOCKS: int = 12
+CELL_OPS: tuple[str, ...]
 NET_COLUMNS: tuple[str, ...]
 OPS: dict[str, tuple[int, tuple[int, ...], int]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -18,6 +19,7 @@ from nascore.cli_compare import compare
 if TYPE_CHECKING:
     from nascore.search import Search, Store, Workers
     from nascore.tasks import Task
+    from nascore.trial import Trial
 
 app = typer.Typer(
     help="Find neural network architectures with reinforcement learning.",
@@ -95,6 +97,10 @@ def search(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method."),
     ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Search below this partial architecture (alphax)."),
+    ] = None,
     limit_train: Annotated[int | None, typer.Option(help="Use this many training images.")] = None,
     workers: WorkersOption = 1,
     order: Annotated[
@@ -113,6 +119,8 @@ def search(
     if trials is not None:
         config = methods.with_settings(config, [f"trials={trials}"])
     config = methods.with_settings(config, settings or [])
+    if prefix is not None:
+        config = methods.with_prefix(method, config, prefix)
     data = _load(task, limit_train, seed)
     plan = methods.build(method, data, config, seed)
     run = run or Path("runs") / f"{method}-{Path(data.name).name}-{seed}"
@@ -205,6 +213,7 @@ def show(
         data = {key: store.meta[key] for key in ("method", "task", "seed")}
         data["trials"] = [trial_json(trial) for trial in trials]
         data["best"] = next(map(trial_json, best_trials(trials, 1)), None)
+        data["figures"] = _figures(store, trials)
     typer.echo(json.dumps(data))
 
 
@@ -215,6 +224,19 @@ def _show(store: Store) -> None:
     out.print(summary(store.meta, trials))
     if any(trial.evaluation.ok for trial in trials):
         out.print(ranking(trials, 5))
+    for name, value in _figures(store, trials).items():
+        out.print(f"{name}: {value:g}")
+
+
+def _figures(store: Store, trials: Sequence[Trial]) -> dict[str, float]:
+    """What the run's method has to say of its own, as soon as there is a trial."""
+    from nascore import methods
+
+    method = store.meta["method"]
+    if not trials or method not in methods.names():
+        return {}
+    config = methods.config_from_json(method, store.meta["config"])
+    return methods.figures(method, config, trials)
 
 
 @app.command()
@@ -225,7 +247,9 @@ def retrain(
     ensemble: Annotated[
         int | None, typer.Option(metavar="K", help="The mean of the K best instead of one.")
     ] = None,
-    blocks: Annotated[int | None, typer.Option(help="Blocks in each group.")] = None,
+    blocks: Annotated[
+        int | None, typer.Option(help="Blocks, or Normal cells, in each group.")
+    ] = None,
     width: Annotated[
         int | None,
         typer.Option(help="Channels of the first group; the others follow in proportion."),
@@ -245,7 +269,8 @@ def retrain(
     with open_run(run) as store:
         meta, chosen = store.meta, choose(store, trial, ensemble)
     config = methods.config_from_json(meta["method"], meta["config"])
-    skeleton = config.skeleton.resized(blocks, width)
+    # NASNet's method has another, larger one for the winner.
+    skeleton = getattr(config, "final_skeleton", config.skeleton).resized(blocks, width)
     recipe = config.final if epochs is None else replace(config.final, epochs=epochs)
     if task is None and limit_train is None:
         limit_train = meta.get("limit_train")

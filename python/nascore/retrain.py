@@ -16,10 +16,19 @@ import torch
 from safetensors import SafetensorError
 
 from nascore.files import write_whole
-from nascore.networks import Ensemble, Epoch, Network, Recipe, accuracy, build_net, fit
+from nascore.networks import (
+    Ensemble,
+    Epoch,
+    Network,
+    Recipe,
+    accuracy,
+    build_net,
+    fit,
+    require_parts,
+)
 from nascore.results.tables import best_trials
 from nascore.search import RunError, Store, folder
-from nascore.spaces import SKELETONS, Architecture, Chain, Skeleton
+from nascore.spaces import SKELETONS, AnySkeleton, Architecture
 from nascore.tasks import Task
 from nascore.trial import Trial
 
@@ -73,7 +82,7 @@ def choose(store: Store, number: int | None = None, ensemble: int | None = None)
 def retrain(
     architecture: Architecture,
     task: Task,
-    skeleton: Skeleton | Chain,
+    skeleton: AnySkeleton,
     recipe: Recipe,
     seed: int,
     out: str | Path,
@@ -83,7 +92,8 @@ def retrain(
     """Trains on the train part, measures the test part once at the end, writes the folder `out`.
 
     A training that stopped goes on from its last epoch; a finished one is not repeated. Raises
-    ValueError where `out` holds another training, RunError where the training failed.
+    ValueError where `out` holds another training, or `recipe` trains what the network has not;
+    RunError where the training failed.
     """
     out = Path(out)
     with _to_ourselves(out):
@@ -95,7 +105,7 @@ def retrain(
 def retrain_ensemble(
     architectures: Sequence[Architecture],
     task: Task,
-    skeleton: Skeleton | Chain,
+    skeleton: AnySkeleton,
     recipe: Recipe,
     seed: int,
     out: str | Path,
@@ -162,7 +172,7 @@ def load_model(path: str | Path) -> Network | Ensemble:
 def _train(
     architecture: Architecture,
     task: Task,
-    skeleton: Skeleton | Chain,
+    skeleton: AnySkeleton,
     recipe: Recipe,
     seed: int,
     out: Path,
@@ -175,9 +185,10 @@ def _train(
     kept = _kept(out, card)
     if "val_accuracy" in kept and (out / WEIGHTS).exists():
         return kept, False
-    _write_card(out, card)
     net = skeleton.expand(architecture, task.shape, task.classes)
     network = build_net(net, seed, recipe.init)
+    require_parts(network, recipe)
+    _write_card(out, card)
     fitted = fit(
         network, task, recipe, seed, device, checkpoint=out / CHECKPOINT, on_epoch=on_epoch
     )
@@ -205,7 +216,7 @@ def _test(out: Path, card: dict[str, Any], task: Task, device: str | torch.devic
 def _card(
     architectures: Sequence[Architecture],
     task: Task,
-    skeleton: Skeleton | Chain,
+    skeleton: AnySkeleton,
     recipe: Recipe,
     seed: int,
 ) -> dict[str, Any]:

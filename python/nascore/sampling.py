@@ -13,8 +13,11 @@ States = npt.NDArray[np.int16]
 Actions = npt.NDArray[np.int32]
 
 
-def sample(space: Space, n: int, choose: Callable[[States, int], Actions]) -> list[Proposal]:
-    """Write `n` architectures; `choose(states [m, W], step)` decides for the unfinished ones."""
+def write(space: Space, n: int, choose: Callable[[States, int], Actions]) -> tuple[States, Actions]:
+    """Finished states `[n, W]` and the actions `[n, T]` that led there, -1 after the last.
+
+    `choose(states [m, W], step)` decides for the unfinished ones.
+    """
     states = space.start(n)
     actions = np.full((n, space.max_steps), -1, np.int32)
     for step in range(space.max_steps):
@@ -23,6 +26,12 @@ def sample(space: Space, n: int, choose: Callable[[States, int], Actions]) -> li
             break
         actions[active, step] = choose(states[active], step)
         states[active] = space.step(states[active], actions[active, step])
+    return states, actions
+
+
+def sample(space: Space, n: int, choose: Callable[[States, int], Actions]) -> list[Proposal]:
+    """Writes `n` architectures."""
+    states, actions = write(space, n, choose)
     return [
         Proposal(architecture, tuple(int(a) for a in row if a >= 0))
         for architecture, row in zip(space.decode(states), actions, strict=True)

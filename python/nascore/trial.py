@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, NewType, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +22,22 @@ Status = Literal[
     "invalid",
     "lost worker",
 ]
+# A file in a run's folder of weights, named by a hash of all that its weights are a function of.
+WeightsRef = NewType("WeightsRef", str)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """An architecture that an agent wants evaluated, and the decisions that wrote it."""
+    """An architecture that an agent wants evaluated, and the decisions that wrote it.
+
+    `init_from` is the trial whose trained weights it is to start from.
+    """
 
     architecture: Architecture
     actions: tuple[int, ...]
     log_prob: float | None = None
     prediction: float | None = None
+    init_from: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -38,6 +45,7 @@ class Proposal:
             "actions": list(self.actions),
             "log_prob": self.log_prob,
             "prediction": self.prediction,
+            "init_from": self.init_from,
         }
 
     @classmethod
@@ -47,17 +55,24 @@ class Proposal:
             tuple(data["actions"]),
             data["log_prob"],
             data["prediction"],
+            data.get("init_from"),  # runs begun before there were weights have none
         )
 
 
 @dataclass(frozen=True)
 class Job:
-    """One evaluation to be done: everything a worker needs besides the evaluator itself."""
+    """One evaluation to be done: everything a worker needs besides the evaluator itself.
+
+    In the folder `weights` are the weights of `init_from`, to start from; there the evaluator
+    leaves the trained ones. None: nobody will ask for them.
+    """
 
     number: int
     architecture: Architecture
     seed: int
     deadline_s: float | None = None
+    init_from: WeightsRef | None = None
+    weights: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,7 @@ class Evaluation:
     fidelity: Fidelity
     status: Status = "ok"
     message: str = ""
+    weights: WeightsRef | None = None  # what was trained
 
     @property
     def ok(self) -> bool:
@@ -135,7 +151,7 @@ class Agent(Protocol):
 class Evaluator(Protocol):
     """Who scores. Pickles, and never raises for what an architecture did."""
 
-    def key(self, architecture: Architecture) -> str: ...  # equal keys, equal results
+    def key(self, architecture: Architecture) -> str: ...  # equal keys and init, equal results
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]: ...  # one for each, in order
 
 

@@ -1,4 +1,5 @@
 // Networks as rows: hand-computed cases and the limits.
+#include <algorithm>
 #include <iterator>
 #include <stdexcept>
 #include <string>
@@ -9,6 +10,8 @@
 #include "nascore/layer_net.hpp"
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
+#include "nascore/signatures.hpp"
+#include "nascore/skip_net.hpp"
 
 using namespace nascore;
 
@@ -88,9 +91,65 @@ void layers() {
   CHECK_THROWS(std::domain_error, expand_layers(wide, 2, false, {1, 64, 64}, 3));
 }
 
+// The rows of `net`, by number, that `other` has too.
+std::vector<int> shared(const Net& net, const Net& other) {
+  const std::vector<Hash128> own = signatures(net), theirs = signatures(other);
+  std::vector<int> out;
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    for (std::size_t k = 0; k < own.size(); ++k) CHECK((own[i] == own[k]) == (i == k));
+    if (std::find(theirs.begin(), theirs.end(), own[i]) != theirs.end()) {
+      out.push_back(static_cast<int>(i));
+    }
+  }
+  return out;
+}
+
+void names() {
+  const auto net = [](const char* text) {
+    return expand(block(text), skeleton(8, {8, 16}), {1, 8, 8}, 10);
+  };
+  const Net parent = net("[(1,1,3,0,0),(2,1,5,1,0)]");
+  CHECK(parent.seams == std::vector<std::int32_t>({3, 6}));
+  // Rows 0 to 9: input, stem, 3x3, 5x5, pooling, 3x3, 5x5, ReLU, pooling, linear.
+  const std::vector<int> all = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  CHECK(shared(parent, parent) == all);
+  CHECK(shared(parent, net("[(1,1,3,0,0),(2,1,5,1,0),(3,1,1,2,0)]")) == all);
+  CHECK(shared(parent, net("[(1,1,3,0,0),(2,1,3,1,0)]")) ==
+        std::vector<int>({0, 1, 2, 4, 5, 7, 8, 9}));
+  // The block is twice as wide, so all that read it are new, but not what follows them in a block.
+  CHECK(shared(parent, net("[(1,1,3,0,0),(2,1,5,1,0),(3,1,1,1,0)]")) ==
+        std::vector<int>({0, 1, 2, 3, 6}));
+  CHECK(shared(net("[(1,1,3,0,0),(2,1,3,0,0),(3,5,0,1,2)]"),
+               net("[(1,1,3,0,0),(2,1,3,0,0),(3,5,0,2,1)]"))
+            .size() == 12);
+}
+
+// Layer 3 reads layers 1 and 2, of which the second is half as large.
+void skips() {
+  const std::int16_t layers[] = {3, 3, 1, 4, 1, 3, 2, 5, 1, 1, 1, 6};
+  const bool reads[] = {false, false, false, false, false, false, true, true, false};
+  const Net net = expand_skips(layers, reads, 3, {1, 6, 6}, 10);
+  const std::vector<Op> ops = {Op::kInput, Op::kStem,       Op::kRelu,   Op::kStem,
+                               Op::kRelu,  Op::kPad,        Op::kConcat, Op::kStem,
+                               Op::kRelu,  Op::kGlobalPool, Op::kLinear};
+  CHECK(net.rows.size() == ops.size());
+  for (std::size_t i = 0; i < ops.size(); ++i) CHECK(net.rows[i].op == ops[i]);
+  CHECK(net.rows[4].out.height == 3);
+  CHECK(net.rows[6].out.channels == 9 && net.rows[6].out.height == 6);
+  const bool later[] = {false, true, false, false, false, false, false, false, false};
+  CHECK_THROWS(std::invalid_argument, expand_skips(layers, later, 3, {1, 6, 6}, 10));
+  CHECK_THROWS(std::invalid_argument, expand_skips(layers, reads, 0, {1, 6, 6}, 10));
+  const std::int16_t even[] = {2, 3, 1, 4};
+  CHECK_THROWS(std::invalid_argument, expand_skips(even, reads, 1, {1, 6, 6}, 10));
+  const std::int16_t none[] = {1, 3, 0, 4};
+  CHECK_THROWS(std::invalid_argument, expand_skips(none, reads, 1, {1, 6, 6}, 10));
+}
+
 }  // namespace
 
 int main() {
+  names();
+  skips();
   layers();
   chain();
   projection();

@@ -11,6 +11,7 @@
 #include "nascore/spaces/choices.hpp"
 #include "nascore/spaces/dag.hpp"
 #include "nascore/spaces/layer.hpp"
+#include "nascore/spaces/skip.hpp"
 
 using namespace nascore;
 
@@ -85,7 +86,9 @@ void garbage() {
   const EdgeDagSpace edges(kOperations, 7, 9, false);
   const EdgeDagSpace erasing(kOperations, 7, 9, true);
   const SumDagSpace sums(kOperations, 17);
-  const std::vector<const Space*> spaces = {&blocks, &choices, &layers, &edges, &erasing, &sums};
+  const SkipSpace skips({2, 4}, {3, 2});
+  const std::vector<const Space*> spaces = {&blocks, &choices, &layers, &skips,
+                                            &edges,  &erasing, &sums};
   for (const Space* space : spaces) {
     State state(space->state_width());
     std::vector<float> features(space->feature_width());
@@ -123,6 +126,8 @@ int main() {
       walk(EdgeDagSpace(kOperations, nodes, 200, true), seed, false);
     }
     for (const int nodes : {1, 7, DagCode::kMaxNodes}) walk(SumDagSpace(kOperations, nodes), seed);
+    walk(SkipSpace({6, 20}, {4, 4, 3, 4}), seed);
+    walk(SkipSpace({1}, {1}), seed);
   }
   blocks_are_valid_codes();
   garbage();
@@ -137,6 +142,11 @@ int main() {
   CHECK_THROWS(std::invalid_argument, EdgeDagSpace({}, 7, 9, false));
   CHECK_THROWS(std::invalid_argument, SumDagSpace({{Op::kAdd}}, 7));
   CHECK_THROWS(std::invalid_argument, SumDagSpace(kOperations, 0));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({}, {2}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({2, 2}, {2}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({129}, {2}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({2}, {}));
+  CHECK_THROWS(std::invalid_argument, SkipSpace({2}, {0}));
   CHECK_THROWS(std::invalid_argument, LayerSpace(0, 18, {64}, {}, false));
   CHECK_THROWS(std::invalid_argument, LayerSpace(32, 0, {64}, {}, false));
   CHECK_THROWS(std::invalid_argument, LayerSpace(32, 18, {}, {}, false));

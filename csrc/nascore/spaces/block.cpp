@@ -121,4 +121,15 @@ int BlockSpace::actions(const std::int16_t* state, std::int32_t* out) const {
   return rows;
 }
 
+Hash128 BlockSpace::key(const std::int16_t* state) const {
+  if (const auto problem = nsc::validate(state, max_layers_); problem.row != 0) {
+    throw std::invalid_argument(nsc::message(state, problem));
+  }
+  const Graph graph = nsc::to_graph(state, max_layers_);
+  if (done(state)) return hash(clean(graph));
+  Hash128 unfinished = hash(graph);
+  unfinished.high = ~unfinished.high;
+  return unfinished;
+}
+
 }  // namespace nascore

@@ -33,6 +33,9 @@ class BlockSpace final : public Space {
   void observe(const std::int16_t* state, std::int16_t* observation) const override;
   void features(const std::int16_t* state, float* out) const override;
   int actions(const std::int16_t* state, std::int32_t* out) const override;
+  // Of a finished state, the hash of its block. Of another one, the hash of its layers as they are:
+  // any of them may still be read, whatever their order. Throws invalid_argument for no code.
+  Hash128 key(const std::int16_t* state) const override;
 
  private:
   int filled(const std::int16_t* state) const;  // rows, the terminal one included

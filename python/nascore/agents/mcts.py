@@ -5,7 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from itertools import takewhile
+from operator import eq
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ import torch
 from nascore import _core
 from nascore.sampling import states_after, varied
 from nascore.spaces import Architecture
+from nascore.spaces.core_space import CoreSpace
 from nascore.surrogates.predictor import Target
 from nascore.surrogates.stages import StagedPredictor
 from nascore.trial import Proposal, Space, Trial
@@ -27,18 +30,12 @@ _States = npt.NDArray[np.int16]
 Waiting = tuple[str, int, float, float | None]  # hash, end, its value so far, the predicted mean
 
 
-class TreeSpace(Space, Protocol):
-    """A space that the core can walk."""
-
-    @property
-    def core(self) -> _core.Space: ...
-
-
 @dataclass(frozen=True)
 class AlphaXConfig:
     """The published settings; "choice" marks where the paper was not readable."""
 
     rule: Literal["ucb1", "puct"] = "ucb1"
+    transpositions: bool = False  # whether walks to the same state share its value
     c: float = 2.0  # UCB1's bonus is 2c sqrt(2 ln N / n), for values in 0..1
     open_after: int = 1  # visits of a node before its children are walked to
     completions: int = 10  # that are scored, besides the first
@@ -57,6 +54,7 @@ class AlphaXConfig:
     lr: float = 2e-4
     weight_decay: float = 0.0  # choice
     fresh: bool = False  # learning goes on from the weights that there are
+    relatives: int = 64  # choice: the best trials that a proposal may inherit weights from; 0: none
     bayesian: bool = False  # choice: of the output layer
     stages: int = 1  # of the predictor
 
@@ -64,8 +62,9 @@ class AlphaXConfig:
         for name in ("completions", "retrain_every", "walks", "rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.members < 0:
-            raise ValueError(f"members={self.members} must be 0 or more")
+        for name in ("members", "relatives"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
         if self.choice not in ("chance", "upper", "improvement"):
             raise ValueError(f"choice={self.choice!r} must be 'chance', 'upper' or 'improvement'")
         if self.target not in ("rank", "reward"):
@@ -77,40 +76,56 @@ class AlphaXConfig:
 # Ours, for some hundred evaluations; chosen by the validation column of NAS-Bench-201.
 ALPHAX = AlphaXConfig(
     rule="puct",
-    c=0.5,
+    c=2.0,
     open_after=10,
     completions=255,
-    choice="upper",
-    kappa=1.0,
+    choice="improvement",
+    walks=1,
+    rounds=4,
     target="rank",
-    retrain_every=5,
+    retrain_every=1,
+    warm_up=20,
     members=5,
     hidden=(64,),
-    epochs=40,
+    epochs=10,
+    batch=1024,
     lr=1e-2,
     weight_decay=1e-4,
     fresh=True,
+    bayesian=True,
+    relatives=0,
 )
 
 
 class AlphaX:
-    """Every proposal is one simulation: a walk down the tree and a completion of where it ends.
+    """Every proposal is a simulation: a walk down the tree and a completion of where it ends.
 
-    Once the predictor has learned, `1 + completions` random completions are scored; what is truly
-    evaluated is the first (choice "chance", as published) or the one of the greatest mean plus
-    `kappa` standard deviations ("upper"). With A its reward, the simulation is worth
+    Once the predictor has learned, `1 + completions` completions below the ends of `walks`
+    simulations are scored, at first random ones, in further `rounds` those one decision away from
+    the best so far. What is truly evaluated is the first (choice "chance", as published), the one
+    of the greatest mean plus `kappa` standard deviations ("upper"), or of the greatest expected
+    improvement on the best reward ("improvement"). With A its reward, the simulation is worth
     (A + mean of the other predictions) / 2; A alone where nothing was predicted. Until A comes it
-    is worth the predictions, so that more may be asked for; a failed trial is taken back.
+    is worth the predictions, so that more may be asked for, and so are the other walks for good; a
+    failed trial is taken back.
 
     What was asked for is not asked for again: a walk that ends there backs up what is known, as
     long as one in 100 finds something new. The predictor learns whenever the number of different
-    architectures that succeeded is a multiple of `retrain_every`.
+    architectures that succeeded is a multiple of `retrain_every`, from `warm_up` on.
+
+    A proposal starts from the trained weights of its nearest relative: of the `relatives` best
+    trials that left weights, the one that shares most of its first decisions, the latest of equals.
+    It trains from scratch where fewer than half are shared, the last one aside, which may only end.
 
     With target "reward" values are rewards over `reward_scale`; with "rank" the share of the
     rewards known at the time that are lower.
+
+    Every proposal begins with the decisions `prefix`; ValueError where one is illegal.
     """
 
-    def __init__(self, space: TreeSpace, seed: int, config: AlphaXConfig) -> None:
+    def __init__(
+        self, space: Space, seed: int, config: AlphaXConfig, prefix: Sequence[int] = ()
+    ) -> None:
         self.space = space
         self.config = config
         self.predictor: StagedPredictor | None = None
@@ -130,12 +145,20 @@ class AlphaX:
                 bayesian=config.bayesian,
             )
         self.tree = _core.Tree(
-            space.core, config.rule, config.c, seed, open_after=config.open_after
+            space.core if isinstance(space, CoreSpace) else _core.PythonSpace(space),
+            config.rule,
+            config.c,
+            seed,
+            prefix=list(prefix),
+            open_after=config.open_after,
+            transpositions=config.transpositions,
         )
         self._reward: dict[str, float | None] = {}  # by hash; None while it is awaited
         self._waiting: list[Waiting] = []
         self._memory: list[tuple[tuple[int, ...], float]] = []  # actions, reward of what succeeded
         self._sorted: list[float] = []  # the rewards in `_memory`
+        # The best trials that left weights: the reward's negative, the number, the actions.
+        self._relatives: list[tuple[float, int, tuple[int, ...]]] = []
         self._seed, self._drawn = seed, 0  # completions drawn near others
 
     def ask(self, n: int) -> list[Proposal]:
@@ -162,8 +185,14 @@ class AlphaX:
             self._back_up(end, value)
             self._reward.setdefault(architecture.hash, None)
             self._waiting.append((architecture.hash, int(end[0]), value, guess))
-            return Proposal(architecture, self.space.actions(architecture))
+            actions = self.space.actions(architecture)
+            return Proposal(architecture, actions, init_from=self._relative(actions))
         raise AssertionError("the last walk proposes what it found")
+
+    def _relative(self, actions: tuple[int, ...]) -> int | None:
+        near = ((_shared(actions, own), n) for _, n, own in self._relatives)
+        shared, number = max(near, default=(0, 0))
+        return number if shared >= max(1, (len(actions) - 1) / 2) else None
 
     def _completed(
         self, ends: npt.NDArray[np.uint32]
@@ -218,7 +247,8 @@ class AlphaX:
             ranked = self.config.target == "rank"
             best = _normal(1 - 0.5 / n) if ranked else self._value(self._sorted[-1])
             worth = expected_improvement(mean, std, best)
-        return np.argsort(-worth, kind="stable").tolist()
+        order: list[int] = np.argsort(-worth, kind="stable").tolist()
+        return order
 
     def _back_up(self, end: npt.NDArray[np.uint32], value: float) -> None:
         self.tree.back_up(end, np.array([value]))
@@ -244,6 +274,9 @@ class AlphaX:
     def tell(self, trials: Sequence[Trial]) -> None:
         for trial in trials:
             name, reward = trial.architecture.hash, trial.reward
+            if trial.evaluation.weights and trial.repeat_of is None:
+                insort(self._relatives, (-reward, trial.number, trial.proposal.actions))
+                del self._relatives[self.config.relatives :]
             new = self._reward.get(name) is None
             self._reward[name] = reward
             if new and trial.evaluation.ok:
@@ -277,6 +310,7 @@ class AlphaX:
             "reward": dict(self._reward),
             "waiting": list(self._waiting),
             "memory": list(self._memory),
+            "relatives": list(self._relatives),
             "tree": [torch.from_numpy(a.astype(_wide(a))) for a in self.tree.state()],
             "drawn": self._drawn,
             "predictor": None if self.predictor is None else self.predictor.state_dict(),
@@ -295,6 +329,12 @@ class AlphaX:
         self._waiting = [tuple(waiting) for waiting in state["waiting"]]
         self._memory = [(tuple(actions), reward) for actions, reward in state["memory"]]
         self._sorted = sorted(reward for _, reward in self._memory)
+        self._relatives = [(r, number, tuple(own)) for r, number, own in state["relatives"]]
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many first decisions are the same."""
+    return sum(takewhile(bool, map(eq, one, other)))
 
 
 def _wide(array: npt.NDArray[Any]) -> Any:

@@ -49,6 +49,7 @@ class PolicyGradient:
 
     The advantage of a reward R is R - b, after b <- baseline b + (1 - baseline) R; the first reward
     is the first b. With `clip` an update is PPO's, `epochs` steps of it; with None REINFORCE's.
+    The controller is one of `units`, with weights up to `init`, unless another is given.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class PolicyGradient:
         epochs: int = 10,
         entropy: float = 1e-5,
         baseline: float = 0.95,
+        controller: Controller | None = None,
     ) -> None:
         if units < 1 or batch < 1 or epochs < 1:
             raise ValueError(f"units={units}, batch={batch}, epochs={epochs}: at least 1 of each")
@@ -80,7 +82,7 @@ class PolicyGradient:
         self.epochs = epochs
         self.entropy = entropy
         self.decay = baseline
-        self.controller = Controller(space.heads, units, init, seed)
+        self.controller = controller or Controller(space.heads, units, init, seed)
         self.optimizer = torch.optim.Adam(self.controller.parameters(), lr, fused=True)
         self.baseline: float | None = None
         self._asked = 0
@@ -88,8 +90,12 @@ class PolicyGradient:
         self._pending: list[tuple[tuple[int, ...], list[float]]] = []
         self._told: list[tuple[tuple[int, ...], list[float], float]] = []  # with the advantage
 
-    @torch.inference_mode()
     def ask(self, n: int) -> list[Proposal]:
+        return self._ask(n)
+
+    @torch.inference_mode()
+    def _ask(self, n: int, first: Tensor | None = None) -> list[Proposal]:
+        """`first` [n] are the first decisions, where they are not the controller's to make."""
         space, states = self.space, self.space.start(n)
         tokens, memory = torch.zeros(n, dtype=torch.long), None
         drawn, terms = [], []
@@ -100,6 +106,8 @@ class PolicyGradient:
                 break
             lengths += ~done
             head, legal = self._view(states)
+            if step == 0 and first is not None:
+                legal &= nn.functional.one_hot(first, legal.shape[1]).bool()
             log_probs, memory = self.controller.decide(tokens, head, legal, memory)
             reached = log_probs.double().exp().cumsum(-1)
             uniform = _core.uniform(self.seed, _DRAW, (step << 40) + self._asked, n)

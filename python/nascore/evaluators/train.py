@@ -5,39 +5,53 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
 
 import torch
 
-from nascore.networks import Recipe, build_net, fit
+from nascore.networks import Network, Recipe, build_net, fit, require_parts
 from nascore.networks.scoring import find_device
-from nascore.spaces import SKELETONS, Architecture, Chain, Skeleton
+from nascore.networks.weights import copy_weights, save_weights
+from nascore.search.folder import RunError, unwritable
+from nascore.spaces import SKELETONS, AnySkeleton, Architecture
 from nascore.tasks import Task
-from nascore.trial import Evaluation, Job, Limits
+from nascore.trial import Evaluation, Job, Limits, WeightsRef
 
 
 @dataclass(frozen=True)
 class TrainEvaluator:
     """Trains each architecture in `skeleton` and measures it on the task's validation part.
 
-    Raises ValueError where the task's images are too small for the skeleton, or the device is
-    not there.
+    One that starts from trained weights takes what it has in common with them and draws the rest.
+    If that is all, it is trained for the share `warm_epochs` of the recipe's epochs, if it is half
+    of the parameters, half of the other epochs are saved. Raises RunError where weights cannot be
+    read or written.
+
+    Raises ValueError where the task's images are too small for the skeleton, the recipe trains
+    what that has not, or the device is not there.
     """
 
     task: Task
-    skeleton: Skeleton | Chain
+    skeleton: AnySkeleton
     recipe: Recipe
     limits: Limits = field(default_factory=Limits)
     time_limit_s: float | None = None  # per architecture
     device: str = "auto"
+    warm_epochs: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.warm_epochs <= 1:
+            raise ValueError(f"warm_epochs={self.warm_epochs} must be above 0, and 1 at most")
         find_device(self.device)
-        self.skeleton.expand(self.skeleton.simplest, self.task.shape, self.task.classes)
+        net = self.skeleton.expand(self.skeleton.simplest, self.task.shape, self.task.classes)
+        with torch.device("meta"):
+            require_parts(Network(net), self.recipe)
 
     def key(self, architecture: Architecture) -> str:
         setting = [asdict(value) for value in (self.skeleton, self.recipe, self.limits)]
-        text = json.dumps([self.task.fingerprint, setting, self.time_limit_s])
+        text = json.dumps([self.task.fingerprint, setting, self.time_limit_s, self.warm_epochs])
         return f"{architecture.hash}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
@@ -47,9 +61,12 @@ class TrainEvaluator:
         if SKELETONS.get(job.architecture.space) is not type(self.skeleton):
             raise TypeError(f"a {job.architecture.space} architecture has no place in the skeleton")
         metrics: dict[str, float] = {}
-        if (graph := job.architecture.graph) is not None:
-            metrics = {"density": graph.density(), "longest_path": float(graph.longest_path())}
-            if graph.layers() == 0:
+        if graphs := job.architecture.graphs:  # of two cells the mean density and the longer path
+            metrics = {
+                "density": fmean(graph.density() for graph in graphs),
+                "longest_path": float(max(graph.longest_path() for graph in graphs)),
+            }
+            if not any(graph.layers() for graph in graphs):
                 return Evaluation(metrics, "proxy", "invalid", "empty block")
         try:
             net = self.skeleton.expand(job.architecture, self.task.shape, self.task.classes)
@@ -63,10 +80,20 @@ class TrainEvaluator:
                 return Evaluation(metrics, "proxy", "too large", message)
 
         limits_s = [s for s in (self.time_limit_s, job.deadline_s) if s is not None]
+        network, recipe = build_net(net, job.seed, self.recipe.init), self.recipe
+        if job.init_from is not None:
+            assert job.weights is not None
+            try:
+                inherited = copy_weights(job.weights / job.init_from, network)
+            except ValueError as error:
+                raise RunError(f"{error}; put it back, or begin another run") from error
+            metrics["inherited"] = inherited
+            share = 1 - (1 - self.warm_epochs) * inherited
+            recipe = replace(recipe, epochs=max(1, round(share * recipe.epochs)))
         fitted = fit(
-            build_net(net, job.seed, self.recipe.init),
+            network,
             self.task,
-            self.recipe,
+            recipe,
             job.seed,
             self.device,
             time_limit_s=min(limits_s, default=None),
@@ -80,4 +107,16 @@ class TrainEvaluator:
         }
         if fitted.best is not None:
             metrics |= {"val_accuracy": fitted.best.accuracy, "val_loss": fitted.best.loss}
-        return Evaluation(metrics, "proxy", fitted.status, fitted.message)
+        weights = None
+        if fitted.status == "ok" and job.weights is not None:
+            weights = self._save(network, job, job.weights)
+        return Evaluation(metrics, "proxy", fitted.status, fitted.message, weights)
+
+    def _save(self, network: Network, job: Job, folder: Path) -> WeightsRef:
+        text = json.dumps([self.key(job.architecture), job.init_from, job.seed])
+        name = f"{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}.safetensors"
+        try:
+            save_weights(network, folder / name)
+        except OSError as error:
+            raise unwritable(str(folder.parent), error) from error
+        return WeightsRef(name)

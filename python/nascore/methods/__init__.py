@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -11,10 +13,21 @@ from nascore.methods._settings import from_json, with_settings
 from nascore.names import unknown
 from nascore.search import Search
 from nascore.tasks import Task
+from nascore.trial import Trial
 
 PRESETS = ("small", "paper")
 
-__all__ = ["PRESETS", "build", "config", "config_from_json", "describe", "names", "with_settings"]
+__all__ = [
+    "PRESETS",
+    "build",
+    "config",
+    "config_from_json",
+    "describe",
+    "figures",
+    "names",
+    "with_prefix",
+    "with_settings",
+]
 
 
 def names() -> list[str]:
@@ -38,6 +51,17 @@ def config(method: str, preset: str = "small") -> Any:
     return getattr(module, preset)()
 
 
+def with_prefix(method: str, config: Any, prefix: str) -> Any:
+    """`config` for a search below a partial architecture, in the text form of its space's codes.
+
+    Raises ValueError for a method that grows no tree.
+    """
+    if not hasattr(config, "prefix"):
+        able = ", ".join(name for name in names() if hasattr(_module(name).Config, "prefix"))
+        raise ValueError(f"prefix: {method} grows no tree that could begin there; these do: {able}")
+    return replace(config, prefix=prefix)
+
+
 def config_from_json(method: str, data: dict[str, Any]) -> Any:
     """A method's config as a run's `config.json` keeps it."""
     return from_json(_module(method).Config, data)
@@ -53,6 +77,13 @@ def build(method: str, task: Task, config: Any, seed: int = 0) -> Search:
         )
     search: Search = module.build(task, config, seed)
     return search
+
+
+def figures(method: str, config: Any, trials: Sequence[Trial]) -> dict[str, float]:
+    """What a method has to say about a run of its own, by name; most have nothing."""
+    module = _module(method)
+    found: dict[str, float] = module.figures(config, trials) if hasattr(module, "figures") else {}
+    return found
 
 
 def _module(method: str) -> ModuleType:

@@ -5,15 +5,30 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol
 
+from nascore._core import CELL_OPS
 from nascore.evaluators.train import TrainEvaluator
 from nascore.networks.recipe import Recipe
 from nascore.search import Accuracy, AskTell, EarlyStop, Search
-from nascore.spaces import BlockSpace, Chain, EdgeDagSpace, LayerSpace, Skeleton, SumDagSpace
+from nascore.spaces import (
+    AnySkeleton,
+    BlockSpace,
+    CellSpace,
+    CellStack,
+    Chain,
+    EdgeDagSpace,
+    LayerSpace,
+    Skeleton,
+    SkipNet,
+    SkipSpace,
+    SumDagSpace,
+)
 from nascore.tasks import Task
 from nascore.trial import Agent, Limits, Reward, Space
 
 _CIFAR, _SEARCH, _FINAL = Skeleton.cifar(), Recipe.search(), Recipe.final()
-_CHAIN, _LIMITS = Chain(), Limits()
+_CHAIN, _SKIP_NET, _LIMITS = Chain(), SkipNet(), Limits()
+_STACK = CellStack(2)  # N = 2 in search
+_FINAL_STACK = CellStack(auxiliary=True)  # 6 @ 768 with NASNet-A's cells
 
 # MetaQNN's: 20 epochs; where the first is no better than chance, again at 0.4 times the rate.
 _LAYER_SEARCH = Recipe(
@@ -42,6 +57,37 @@ _LAYER_FINAL = Recipe(
     restarts=5,
     restart_factor=0.4,
     init="xavier",
+)
+
+
+# NASNet's: one period of a cosine. The paper gives no rate, decay or batch for the search.
+_CELL_SEARCH = Recipe(
+    20, 128, "sgd", 0.025, weight_decay=5e-4, schedule="cosine", restarts=0, clip=5.0
+)
+
+# NASNet's for CIFAR-10, as in the released code.
+_CELL_FINAL = Recipe(
+    600,
+    32,
+    "sgd",
+    0.025,
+    weight_decay=5e-4,
+    schedule="cosine",
+    restarts=0,
+    clip=5.0,
+    auxiliary=0.4,
+    drop_path_keep=0.6,
+    drop_path_depth=True,
+)
+
+# Zoph & Le's: 50 epochs of SGD; a network's score is the best after one of the last 5.
+_SKIP_SEARCH = Recipe(
+    50, 128, "sgd", 0.1, weight_decay=1e-4, nesterov=True, restarts=0, validate_last=5
+)
+
+# Choice: the paper finds rate, weight decay and its schedule on a small grid.
+_SKIP_FINAL = Recipe(
+    300, 128, "sgd", 0.1, weight_decay=1e-4, nesterov=True, schedule="cosine", restarts=0
 )
 
 
@@ -112,6 +158,65 @@ class LayerProblem:
 
 
 @dataclass(frozen=True)
+class CellProblem:
+    """NASNet's space, training and reward for CIFAR-10; "choice" marks where the paper gives none.
+
+    `retrain` uses `final_skeleton`, which is larger than that of the search.
+    """
+
+    blocks: int = 5  # B
+    ops: tuple[str, ...] = CELL_OPS
+    combine: tuple[str, ...] = ("add", "concat")  # NASNet-B and C have normalised adds too
+    all_outputs: bool = False  # NASNet-B: a cell gives all of its states
+    skeleton: CellStack = _STACK  # choice: 32 filters
+    final_skeleton: CellStack = _FINAL_STACK
+    recipe: Recipe = _CELL_SEARCH  # 20 epochs
+    final: Recipe = _CELL_FINAL
+    floor: float = 0.0  # choice: the reward of a pair of cells that failed
+    limits: Limits = _LIMITS  # choice
+    time_limit_s: float | None = None  # choice: per pair of cells
+
+    def space(self, task: Task) -> CellSpace:
+        return CellSpace(self.blocks, self.ops, self.combine, self.all_outputs)
+
+    def evaluator(self, task: Task) -> TrainEvaluator:
+        return _training(task, self)
+
+    def reward(self) -> Accuracy:
+        return Accuracy(self.floor, scale=1.0)
+
+
+@dataclass(frozen=True)
+class SkipProblem:
+    """Zoph & Le's (ICLR 2017) space, training and reward for CIFAR-10.
+
+    The reward is the cube of the best validation accuracy after one of the last 5 epochs.
+    """
+
+    depths: tuple[int, ...] = (6, 8, 10, 12, 14, 16, 18, 20)
+    heights: tuple[int, ...] = (1, 3, 5, 7)
+    widths: tuple[int, ...] = (1, 3, 5, 7)
+    strides: tuple[int, ...] = (1,)  # (1, 2, 3) where they are predicted
+    filters: tuple[int, ...] = (24, 36, 48, 64)
+    skeleton: SkipNet = _SKIP_NET
+    recipe: Recipe = _SKIP_SEARCH
+    final: Recipe = _SKIP_FINAL  # what `retrain` uses
+    power: float = 3.0  # of the accuracy
+    floor: float = 0.0  # choice: the reward of a network that failed
+    limits: Limits = _LIMITS  # choice
+    time_limit_s: float | None = None  # choice: per network
+
+    def space(self, task: Task) -> SkipSpace:
+        return SkipSpace(self.depths, self.heights, self.widths, self.strides, self.filters)
+
+    def evaluator(self, task: Task) -> TrainEvaluator:
+        return _training(task, self)
+
+    def reward(self) -> Accuracy:
+        return Accuracy(self.floor, scale=1.0, power=self.power)
+
+
+@dataclass(frozen=True)
 class DagProblem:
     """Cells of NAS-Bench-101 or blocks of summing nodes; the training is a choice, BlockQNN's."""
 
@@ -149,10 +254,28 @@ SMALL_BLOCK = BlockProblem(
 )
 SMALL_LAYER = LayerProblem(
     max_layers=6,
-    widths=(8, 16, 32, 64),
-    dense=(128, 64, 32),
-    recipe=replace(_LAYER_SEARCH, epochs=6, batch=64, lr=3e-3),
+    widths=(4, 8, 16, 32),
+    dense=(64, 32, 16),
+    recipe=replace(_LAYER_SEARCH, epochs=6, batch=64, lr=1e-2),
     final=replace(_LAYER_FINAL, epochs=60, batch=64),
+    time_limit_s=600.0,
+)
+
+SMALL_CELL = CellProblem(
+    blocks=3,
+    skeleton=CellStack.small(),
+    final_skeleton=replace(CellStack.small(), normal=2, auxiliary=True),
+    recipe=replace(_CELL_SEARCH, epochs=6, batch=64, lr=0.1),
+    final=replace(_CELL_FINAL, epochs=60, batch=64, lr=0.1),
+    time_limit_s=600.0,
+)
+SMALL_SKIP = SkipProblem(
+    depths=(2, 3, 4),
+    heights=(1, 3, 5),
+    widths=(1, 3, 5),
+    filters=(8, 16, 24),
+    recipe=replace(_SKIP_SEARCH, epochs=6, batch=64, validate_last=2),
+    final=replace(_SKIP_FINAL, epochs=60, batch=64),
     time_limit_s=600.0,
 )
 
@@ -164,7 +287,11 @@ SMALL_DAG = DagProblem(
     time_limit_s=600.0,
 )
 
-_BLOCK, _DAG, _LAYER = BlockProblem(), DagProblem(), LayerProblem()
+_BLOCK, _LAYER, _CELL = BlockProblem(), LayerProblem(), CellProblem()
+_SKIP, _DAG = SkipProblem(), DagProblem()
+
+
+AnyOne = BlockProblem | LayerProblem | CellProblem | SkipProblem | DagProblem
 
 
 @dataclass(frozen=True)
@@ -184,19 +311,25 @@ class Loop:
 class AnyProblem:
     """The problem of one of the spaces: what an agent that works in all of them is given."""
 
-    space: Literal["block", "dag", "layer"] = "block"
+    space: Literal["block", "layer", "cell", "skip", "dag"] = "block"
     block: BlockProblem = _BLOCK
-    dag: DagProblem = _DAG
     layer: LayerProblem = _LAYER
+    cell: CellProblem = _CELL
+    skip: SkipProblem = _SKIP
+    dag: DagProblem = _DAG
 
     @property
-    def problem(self) -> BlockProblem | DagProblem | LayerProblem:
-        problem: BlockProblem | DagProblem | LayerProblem = getattr(self, self.space)
+    def problem(self) -> AnyOne:
+        problem: AnyOne = getattr(self, self.space)
         return problem
 
     @property
-    def skeleton(self) -> Skeleton | Chain:
+    def skeleton(self) -> AnySkeleton:
         return self.problem.skeleton
+
+    @property
+    def final_skeleton(self) -> AnySkeleton:
+        return getattr(self.problem, "final_skeleton", self.skeleton)
 
     @property
     def final(self) -> Recipe:
@@ -206,8 +339,10 @@ class AnyProblem:
 # The small problem of every space, and a search of that size.
 SMALL: dict[str, Any] = {
     "block": SMALL_BLOCK,
-    "dag": SMALL_DAG,
     "layer": SMALL_LAYER,
+    "cell": SMALL_CELL,
+    "skip": SMALL_SKIP,
+    "dag": SMALL_DAG,
     "trials": 160,
     "batch": 8,
 }
@@ -221,24 +356,27 @@ def search(
     agent: Agent,
     seed: int,
     reward: Reward | None = None,
+    evaluator: TrainEvaluator | None = None,
+    keep_weights: int = 0,
 ) -> Search:
     """One ask/tell stage in which `agent` proposes and short training scores.
 
-    The reward is the problem's unless another is given.
+    The reward and the evaluator are the problem's unless others are given.
     """
     stage = AskTell(
         agent,
-        problem.evaluator(task),
+        evaluator or problem.evaluator(task),
         reward or problem.reward(),
         config.trials,
         batch=config.batch,
         in_flight=config.in_flight,
         deadline_s=problem.time_limit_s,  # a worker that hangs far past it is killed
+        keep_weights=keep_weights,
     )
     return Search(method, asdict(config), task.name, seed, [stage])
 
 
-def _training(task: Task, problem: BlockProblem | DagProblem | LayerProblem) -> TrainEvaluator:
+def _training(task: Task, problem: AnyOne) -> TrainEvaluator:
     return TrainEvaluator(
         task, problem.skeleton, problem.recipe, problem.limits, problem.time_limit_s
     )

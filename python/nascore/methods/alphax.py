@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
 from nascore.methods import _problem
@@ -17,7 +17,9 @@ class Config(_problem.AnyProblem, _problem.Loop):
     """The tree and the meta-DNN; the reward is accuracy alone, in percent."""
 
     trials: int = 1000  # that the published CIFAR-10 search took
+    warm_epochs: float = 2 / 7  # choice: the share of the epochs, where weights are inherited
     agent: AlphaXConfig = _PAPER
+    prefix: str | None = None  # the beginning of a code, with which all proposals begin
 
 
 def paper() -> Config:
@@ -31,9 +33,22 @@ def small() -> Config:
 
 
 def build(task: Task, config: Config, seed: int) -> Search:
-    """The search of this method over `task`."""
+    """The search of this method over `task`; ValueError where `prefix` begins no code."""
     problem = config.problem
-    agent = AlphaX(problem.space(task), seed, config.agent)
+    space = problem.space(task)
+    try:
+        prefix = () if config.prefix is None else space.prefix(config.prefix)
+    except ValueError as error:
+        raise ValueError(f"prefix {config.prefix!r}: {error}") from None
+    agent = AlphaX(space, seed, config.agent, prefix)
     return _problem.search(
-        "alphax", task, config, problem, agent, seed, reward=Accuracy(problem.floor)
+        "alphax",
+        task,
+        config,
+        problem,
+        agent,
+        seed,
+        reward=Accuracy(problem.floor),
+        evaluator=replace(problem.evaluator(task), warm_epochs=config.warm_epochs),
+        keep_weights=config.agent.relatives,
     )

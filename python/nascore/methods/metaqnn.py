@@ -45,7 +45,8 @@ def paper() -> Config:
 
 def small() -> Config:
     """A search for two CPU cores and small images, in minutes: its values are choices."""
-    # So few trials must teach more each.
+    # So few trials must teach more each. Among 0.01 to 0.3 and other schedules, values to begin
+    # with and replays, on a forest fitted to 173 trainings, seeds 0 to 19: none is clearly better.
     return Config(**vars(_problem.SMALL_LAYER), trials=160, batch=8, alpha=0.1)
 
 

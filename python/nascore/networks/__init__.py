@@ -1,6 +1,6 @@
 """Networks as torch modules, and their training."""
 
-from nascore.networks.build import Network, build, build_net
+from nascore.networks.build import Network, build, build_net, require_parts
 from nascore.networks.ensemble import Ensemble
 from nascore.networks.recipe import Recipe
 from nascore.networks.scoring import Score, accuracy
@@ -17,4 +17,5 @@ __all__ = [
     "build",
     "build_net",
     "fit",
+    "require_parts",
 ]

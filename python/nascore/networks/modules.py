@@ -160,6 +160,18 @@ class Concat(nn.Module):
         return torch.cat(inputs, 1)
 
 
+class Pad(nn.Module):
+    """Zeros around the input, as many on either side, or one more below and to the right."""
+
+    def __init__(self, row: Row, given: Row) -> None:
+        super().__init__()
+        height, width = row.height - given.height, row.width - given.width
+        self.sides = (width // 2, width - width // 2, height // 2, height - height // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.sides)
+
+
 class GlobalPool(nn.Module):
     """The average over height and width, [n, C, H, W] -> [n, C]."""
 
@@ -197,5 +209,8 @@ MODULES: dict[str, Callable[[Row, Sequence[Row]], nn.Module]] = {
     "instance_norm": lambda row, inputs: nn.GroupNorm(row.channels, row.channels),
     "drop_path": lambda row, inputs: DropPath(row),
     "avg_pool_valid": lambda row, inputs: nn.AvgPool2d(_sides(row), row.stride),
+    "pad": lambda row, inputs: Pad(row, inputs[0]),
     "conv_valid": lambda row, inputs: ConvValid(row, inputs[0].channels),
+    "conv_bias": lambda row, inputs: _convolution(row, inputs[0].channels, bias=True),
+    "batch_norm": lambda row, inputs: nn.BatchNorm2d(row.channels),
 }

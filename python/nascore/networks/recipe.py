@@ -20,6 +20,7 @@ class Recipe:
     optimizer: Literal["adam", "sgd"]
     lr: float
     momentum: float = 0.9  # of sgd; Adam has 0.9, 0.999 and 1e-8
+    nesterov: bool = False  # of sgd
     weight_decay: float = 0.0
     schedule: Literal["drops", "cosine"] = "drops"
     drops: tuple[float, ...] = ()  # when the learning rate is multiplied by drop_factor
@@ -29,6 +30,11 @@ class Recipe:
     restart_factor: float = 0.4  # of the learning rate, per restart
     init: Init = "he"  # of the weights
     validate_last: int = 1  # epochs at the end whose best validation accuracy a search takes
+    clip: float | None = None  # the most that the norm of all gradients together may be
+    label_smoothing: float = 0.0
+    auxiliary: float = 0.0  # weight of the loss of an auxiliary head
+    drop_path_keep: float = 1.0  # of NASNet's paths, at the end; falls there linearly from 1
+    drop_path_depth: bool = False  # fall less in earlier cells, as in the released code
     threads: int = 1  # fixed, because other numbers round sums differently
 
     @classmethod
@@ -53,6 +59,7 @@ class Recipe:
             ("batch", self.batch >= 2, "at least 2, for batch norm"),
             ("lr", 0 < self.lr < math.inf, "above 0"),
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
+            ("nesterov", not self.nesterov or self.momentum > 0, "off where momentum is 0"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
             ("drops", all(0 < drop < 1 for drop in self.drops), "fractions of the epochs"),
             ("drop_factor", 0 < self.drop_factor <= 1, "in (0, 1]"),
@@ -61,6 +68,10 @@ class Recipe:
             ("restarts", self.restarts >= 0, "0 or more"),
             ("restart_factor", 0 < self.restart_factor <= 1, "in (0, 1]"),
             ("validate_last", self.validate_last >= 1, "at least 1"),
+            ("clip", self.clip is None or 0 < self.clip < math.inf, "above 0, or None"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
+            ("auxiliary", 0 <= self.auxiliary < math.inf, "0 or more"),
+            ("drop_path_keep", 0 < self.drop_path_keep <= 1, "in (0, 1]"),
             ("threads", self.threads >= 1, "at least 1"),
         ):
             if not holds:
@@ -74,3 +85,11 @@ class Recipe:
         if self.levels:
             return self.lr * (1.0, *self.levels)[drops]
         return self.lr * self.drop_factor**drops
+
+    def keep_at(self, progress: float, depth: float) -> float:
+        """What a path is kept with after a fraction of the training, (l + 1) / L of L cells deep.
+
+        ScheduledDropPath (Zoph et al., 2018, section 3).
+        """
+        scale = depth if self.drop_path_depth else 1.0
+        return 1 - min(1.0, progress) * scale * (1 - self.drop_path_keep)

@@ -37,16 +37,15 @@ def accuracy(
     network.eval()
     with torch.inference_mode(), autocast(device):
         for x, y in in_order(images, labels, batch, task.mean, task.std):
-            logits = class_scores(network, x, task)
+            logits = enough_outputs(network(x), task)
             hits += (logits.argmax(1) == y).sum()
             loss += F.cross_entropy(logits, y, reduction="sum")
     network.train(was_training)
     return Score(hits.item() / len(labels), loss.item() / len(labels))
 
 
-def class_scores(network: nn.Module, images: Tensor, task: Task) -> Tensor:
-    """Logits [n, outputs]. Raises ValueError where `task` has more classes than outputs."""
-    logits: Tensor = network(images)
+def enough_outputs(logits: Tensor, task: Task) -> Tensor:
+    """The logits [n, outputs]. Raises ValueError where `task` has more classes than outputs."""
     if logits.shape[1] < task.classes:
         raise ValueError(
             f"the network has {logits.shape[1]} outputs, {task.name} has {task.classes} classes: "

@@ -14,17 +14,19 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import nn
+from torch import Tensor, nn
 
 from nascore import _core
 from nascore.files import write_whole
+from nascore.networks.build import Network
+from nascore.networks.modules import DropPath
 from nascore.networks.recipe import Recipe
 from nascore.networks.scoring import (
     Score,
     accuracy,
     autocast,
-    class_scores,
     data_on,
+    enough_outputs,
     find_device,
     low_precision,
     place,
@@ -95,6 +97,8 @@ class _Training:
         time_limit_s: float | None,
     ) -> None:
         self.network, self.task, self.recipe, self.seed = network, task, recipe, seed
+        dropping = recipe.drop_path_keep < 1
+        self.paths = [m for m in network.modules() if isinstance(m, DropPath) and dropping]
         self.device = device
         self.began = time.perf_counter()
         self.end = self.began + (math.inf if time_limit_s is None else time_limit_s)
@@ -158,7 +162,12 @@ class _Training:
             )
         else:
             self.optimizer = torch.optim.SGD(
-                parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+                parameters,
+                recipe.lr,
+                recipe.momentum,
+                weight_decay=recipe.weight_decay,
+                nesterov=recipe.nesterov,
+                fused=True,
             )
         half = self.device.type == "cuda" and low_precision() is torch.float16
         self.scaler = torch.GradScaler(self.device.type, enabled=half)
@@ -172,6 +181,7 @@ class _Training:
         images, labels = data_on(self.device, self.task, "train")
         total, steps = torch.zeros((), device=self.device), 0
         in_time = True
+        steps_of_epoch = max(1, len(labels) // recipe.batch)
         began = time.perf_counter()
         self.network.train()
         task = self.task
@@ -185,10 +195,16 @@ class _Training:
             task.mean,
             task.std,
         ):
+            progress = (self.epoch + steps / steps_of_epoch) / recipe.epochs
+            for path in self.paths:
+                path.keep = recipe.keep_at(progress, path.depth)
             self.optimizer.zero_grad()
             with autocast(self.device):
-                loss = F.cross_entropy(class_scores(self.network, x, task), y)
+                loss = self._loss(x, y)
             torch.autograd.backward(self.scaler.scale(loss))
+            if recipe.clip is not None:
+                self.scaler.unscale_(self.optimizer)
+                nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
             self.scaler.step(self.optimizer)
             self.scaler.update()
             total += loss.detach()  # read once per epoch: a read per step would stall a GPU
@@ -204,6 +220,16 @@ class _Training:
         self.epoch += 1
         self.epochs += 1
         return mean
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        def loss(logits: Tensor) -> Tensor:
+            logits = enough_outputs(logits, self.task)
+            return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+
+        if not (self.recipe.auxiliary and isinstance(self.network, Network)):
+            return loss(self.network(images))
+        logits, *others = self.network.heads(images)
+        return loss(logits) + self.recipe.auxiliary * sum(map(loss, others))
 
     def _validate(self) -> Score:
         return accuracy(self.network, self.task, "valid", self.device, self.recipe.batch)

@@ -20,16 +20,24 @@ _COLOURS = {
     "avg_pool": "#fdd0a2",
     "add": "#a1d99b",
     "concat": "#c7e9c0",
+    "identity": "#f7f7f7",
+    "sep_conv": "#9ecae1",
+    "conv_pair": "#c6dbef",
+    "layer_norm": "#dadaeb",
+    "instance_norm": "#dadaeb",
 }
+_INPUTS = ("$h_i$", "$h_{i-1}$")  # of a cell, by their kernels
+_TITLES = ("Normal cell", "Reduction cell")
 _NAMES = {code: name for name, (code, *_) in _core.OPS.items()}
 _BOX = (1.3, 0.5)  # width and height of a box; rows are 1 apart
 _APART = 1.5  # columns
 
 Point = tuple[float, float]
+Routes = dict[tuple[int, int], list[Point]]
 
 
 def draw(architecture: Architecture, path: str | Path) -> None:
-    """Draw a block's graph, without what does nothing in it, to a PNG, SVG or PDF file.
+    """Draw a block, or two cells, without what does nothing there, to a PNG, SVG or PDF file.
 
     Raises ValueError for an architecture without a graph, ImportError without matplotlib.
     """
@@ -37,33 +45,62 @@ def draw(architecture: Architecture, path: str | Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("drawings need matplotlib: pip install 'nascore[report]'") from error
-    graph = architecture.graph
-    if graph is None:
+    graphs = architecture.graphs
+    if not graphs:
         raise ValueError(f"an architecture of the {architecture.space} space has no graph to draw")
-    edges = [(int(a), int(b)) for a, b in graph.edges]
-    routes = _layout(graph.order(), edges)
-    points = [point for route in routes.values() for point in route]
-    left, right = min(x for x, _ in points) - 1, max(x for x, _ in points) + 1
-    bottom = max(y for _, y in points)
-    figure = Figure(figsize=(right - left, 0.75 * (bottom + 1)), layout="constrained")
-    axes = figure.add_subplot(xlim=(left, right), ylim=(bottom + 0.5, -0.5))
-    axes.axis("off")
-    for (a, b), route in routes.items():
-        if a != b:
-            _line(axes, route, edges.count((a, b)))
-    for node, (op, kernel, *_) in enumerate(graph.nodes):
-        name = _NAMES[int(op)]
-        size = f" {kernel}x{kernel}" if kernel else ""
-        _box(axes, routes[node, node][0], name.replace("_", " ") + size, _COLOURS[name])
+    routes = [_layout(graph) for graph in graphs]
+    extents = [_extent(ways) for ways in routes]
+    left, right = min(low for low, *_ in extents), max(high for _, high, _ in extents)
+    heights = [bottom + 1 for *_, bottom in extents]
+    titled = len(graphs) > 1
+    size = (right - left, 0.75 * sum(heights) + 0.4 * titled * len(graphs))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(len(graphs), squeeze=False, height_ratios=heights)[:, 0]
+    for i, (graph, axes) in enumerate(zip(graphs, panels, strict=True)):
+        axes.set(xlim=(left, right), ylim=(heights[i] - 0.5, -0.5))
+        axes.axis("off")
+        if titled:
+            axes.set_title(_TITLES[i])
+        _draw(axes, graph, routes[i])
     figure.savefig(path, dpi=150)
 
 
-def _layout(order: list[int], edges: list[tuple[int, int]]) -> dict[tuple[int, int], list[Point]]:
+def _draw(axes: Axes, graph: _core.Graph, routes: Routes) -> None:
+    edges = graph.edges.tolist()
+    for (a, b), route in routes.items():
+        if a != b:
+            _line(axes, route, edges.count([a, b]))
+    is_cell = sum(_NAMES[op] == "input" for op, *_ in graph.nodes.tolist()) > 1
+    for node, fields in enumerate(graph.nodes.tolist()):
+        name = _NAMES[fields[0]]
+        text = _INPUTS[fields[1]] if name == "input" and is_cell else _text(name, *fields[1:])
+        _box(axes, routes[node, node][0], text, _COLOURS[name])
+
+
+def _text(name: str, kernel: int, stride: int, dilation: int) -> str:
+    """Such as "sep conv 5x5 /2": the operation, its kernel, its stride where that is not 1."""
+    if name == "conv_pair":
+        text = f"conv 1x{kernel} {kernel}x1"
+    else:
+        text = ("dil " if dilation > 1 else "") + name.replace("_", " ")
+        text += f" {kernel}x{kernel}" if kernel else ""
+    return text + (f" /{stride}" if stride > 1 else "")
+
+
+def _extent(routes: Routes) -> tuple[float, float, float]:
+    """The least and the largest x, with a margin, and the largest y."""
+    points = [point for route in routes.values() for point in route]
+    xs = [x for x, _ in points]
+    return min(xs) - 1, max(xs) + 1, max(y for _, y in points)
+
+
+def _layout(graph: _core.Graph) -> Routes:
     """The way of every edge (a, b) as points, and the place of every node a under (a, a).
 
     A node's row is the longest way to it from the input. An edge that passes rows gets a column
     of its own in each, so that it runs between the boxes. Columns follow those that feed them.
     """
+    order, edges = graph.order(), [(int(a), int(b)) for a, b in graph.edges]
     row: dict[int, int] = {}
     for node in order:
         row[node] = 1 + max((row[a] for a, b in edges if b == node), default=-1)
@@ -99,7 +136,9 @@ def _line(axes: Axes, route: list[Point], times: int) -> None:
     from matplotlib.path import Path as Curve
 
     half = _BOX[1] / 2
-    route = [(route[0][0], route[0][1] + half), *route[1:-1], (route[-1][0], route[-1][1] - half)]
+    # Straight down beside the boxes that it passes.
+    passed = [(x, y + side) for x, y in route[1:-1] for side in (-half, half)]
+    route = [(route[0][0], route[0][1] + half), *passed, (route[-1][0], route[-1][1] - half)]
     vertices, codes = [route[0]], [Curve.MOVETO]
     for (x0, y0), (x1, y1) in pairwise(route):
         middle = (y0 + y1) / 2

@@ -17,7 +17,8 @@ import torch
 from nascore.search.folder import RunError
 from nascore.search.loop import Run
 from nascore.search.store import Asked
-from nascore.trial import Agent, Evaluation, Evaluator, Proposal, Reward, Trial
+from nascore.search.weights import Weights, open_weights
+from nascore.trial import Agent, Evaluation, Evaluator, Job, Proposal, Reward, Trial, WeightsRef
 
 
 class AskTell:
@@ -25,9 +26,11 @@ class AskTell:
 
     In fixed order the group that starts with trial i is asked for when exactly the trials below
     i - in_flight were told, each group at once; `in_flight` is a multiple of `batch`. A proposal
-    whose evaluation key an earlier trial had takes that trial's result. `deadline_s` is each
-    evaluation's time; the agent's state is kept every `snapshot_every` trials. A run begins with
-    the state that the agent has now. When a run's time is up, what ended is told as one group.
+    whose evaluation key and start an earlier trial had takes that trial's result. `deadline_s` is
+    each evaluation's time; the agent's state is kept every `snapshot_every` trials. A run begins
+    with the state that the agent has now. When a run's time is up, what ended is told as one group.
+    Proposals may start from the trained weights of the `keep_weights` told trials of the highest
+    reward, of equals the first; those alone are kept.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class AskTell:
         in_flight: int = 0,
         deadline_s: float | None = None,
         snapshot_every: int = 256,
+        keep_weights: int = 0,
     ) -> None:
         if trials < 1:
             raise ValueError(f"trials={trials}: a search needs at least one trial")
@@ -51,6 +55,8 @@ class AskTell:
                 f"in_flight={in_flight} must be a multiple of batch={batch}, or 0: "
                 "trials are told in whole groups"
             )
+        if keep_weights < 0:
+            raise ValueError(f"keep_weights={keep_weights} must be 0 or more")
         self.agent = agent
         self.evaluator = evaluator
         self.reward = reward
@@ -59,6 +65,7 @@ class AskTell:
         self.in_flight = in_flight
         self.deadline_s = deadline_s
         self.snapshot_every = snapshot_every
+        self.keep_weights = keep_weights
         self._fresh = _dumps(agent.state_dict())  # so that a search can be run again
 
     def run(self, run: Run) -> Iterator[Trial]:
@@ -73,15 +80,18 @@ class AskTell:
                     f"run {run.store.name} cannot go on: the agent no longer proposes what the "
                     "log says, so its version, its seed or its settings are not the same"
                 )
-        yield from _Session(self, run).trials()
+        with open_weights(run.store, self.keep_weights) as weights:
+            yield from _Session(self, run, weights).trials()
 
 
 class _Session:
     """One stage at work on one run: what is asked, running, finished and told."""
 
-    def __init__(self, stage: AskTell, run: Run) -> None:
+    def __init__(self, stage: AskTell, run: Run, weights: Weights | None) -> None:
         self.stage = stage
         self.run = run
+        self.weights = weights
+        self.starts: dict[int, WeightsRef] = {}  # of the trials that are not told
         self.asked = run.store.asked(run.stage)
         self.untold = 0
         self.since_snapshot = 0
@@ -93,6 +103,9 @@ class _Session:
         self.finished: dict[int, Trial] = {}  # but not told
         self.groups: deque[list[int]] = deque()  # what is told at once, the next one first
         self._take(run.store.pending(run.stage))
+        if weights:  # a kill may have come between telling and letting go
+            told = [t for event in run.store.log(run.stage) for t in event.told]
+            weights.told(told, self.starts.values())
 
     def trials(self) -> Iterator[Trial]:
         try:
@@ -133,6 +146,9 @@ class _Session:
         n = min(self.stage.batch, self.stage.trials - self.asked)
         proposals = self.stage.agent.ask(n)
         keys = [evaluator.key(proposal.architecture) for proposal in proposals]
+        for i, start in enumerate(map(self._start, proposals)):
+            if start is not None:
+                keys[i] += f"-{start}"
         firsts = [self.first_of_key.setdefault(k, i) for i, k in enumerate(keys, store.next_number)]
         repeats = [None if f == i else f for i, f in enumerate(firsts, store.next_number)]
         self._take(store.ask(self.run.stage, proposals, keys, repeats))
@@ -141,6 +157,7 @@ class _Session:
     def _take(self, asked: Sequence[Asked]) -> None:
         """Gives what was asked and not told its place in the queues."""
         self.untold += len(asked)
+        self.starts |= {a.number: ref for a in asked if (ref := self._start(a.proposal))}
         if self.run.order == "fixed":
             events = groupby(asked, lambda a: a.event)
             self.groups.extend([a.number for a in group] for _, group in events)
@@ -154,10 +171,28 @@ class _Session:
             else:
                 self.repeats.setdefault(a.repeat_of, []).append(a)
 
+    def _start(self, proposal: Proposal) -> WeightsRef | None:
+        """The weights that a proposal wants to start from."""
+        number = proposal.init_from
+        if number is None:
+            return None
+        evaluation = self.run.store.evaluation(number)
+        if self.weights is None or evaluation is None or evaluation.weights is None:
+            raise ValueError(f"a proposal wants the weights of trial {number}, which left none")
+        return evaluation.weights
+
+    def _job(self, asked: Asked) -> Job:
+        return self.run.job(
+            asked.number,
+            asked.proposal.architecture,
+            self.stage.deadline_s,
+            self.starts.get(asked.number),
+            self.weights.path if self.weights else None,
+        )
+
     def _submit(self, asked: Asked) -> None:
         number = asked.number
-        job = self.run.job(number, asked.proposal.architecture, self.stage.deadline_s)
-        future = self.run.executor.submit(self.stage.evaluator, job)
+        future = self.run.executor.submit(self.stage.evaluator, self._job(asked))
         self.running[number] = (asked, future)
         future.add_done_callback(lambda _: self.done.put(number))
 
@@ -178,8 +213,7 @@ class _Session:
     def _finish(self, group: Sequence[Asked], evaluation: Evaluation) -> None:
         trials = []
         for a in group:
-            job = self.run.job(a.number, a.proposal.architecture, self.stage.deadline_s)
-            reward = self.stage.reward(job, evaluation)
+            reward = self.stage.reward(self._job(a), evaluation)
             if not math.isfinite(reward):
                 raise ValueError(f"trial {a.number} has reward {reward}; a reward must be finite")
             trials.append(Trial(a.number, a.proposal, evaluation, reward, a.repeat_of))
@@ -197,6 +231,10 @@ class _Session:
         trials = [self.finished.pop(number) for number in numbers]
         self.run.store.tell(trials)
         self.stage.agent.tell(trials)
+        for number in numbers:
+            self.starts.pop(number, None)
+        if self.weights:
+            self.weights.told(trials, self.starts.values())
         self.untold -= len(trials)
         self.since_snapshot += len(trials)
         if self.since_snapshot >= self.stage.snapshot_every:
@@ -207,8 +245,8 @@ class _Session:
 
 def _same(proposed: Sequence[Proposal], logged: Sequence[Proposal]) -> bool:
     """Whether they are the same decisions; log_prob and prediction may round otherwise here."""
-    return [(p.architecture, p.actions) for p in proposed] == [
-        (p.architecture, p.actions) for p in logged
+    return [(p.architecture, p.actions, p.init_from) for p in proposed] == [
+        (p.architecture, p.actions, p.init_from) for p in logged
     ]
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from nascore import _core
@@ -16,7 +17,7 @@ from nascore.search.executors import Executor, InProcess
 from nascore.search.folder import RunError
 from nascore.search.store import Store
 from nascore.spaces import Architecture
-from nascore.trial import Job, Trial
+from nascore.trial import Job, Trial, WeightsRef
 
 Order = Literal["fixed", "arrival"]
 
@@ -33,10 +34,17 @@ class Run:
     on_result: Callable[[Trial], None]
     stage: int = 0
 
-    def job(self, number: int, architecture: Architecture, deadline_s: float | None) -> Job:
+    def job(
+        self,
+        number: int,
+        architecture: Architecture,
+        deadline_s: float | None,
+        init_from: WeightsRef | None = None,
+        weights: Path | None = None,
+    ) -> Job:
         """The evaluation of a trial, with a seed of its own."""
         seed = int(_core.integers(self.seed, 1, number, 1, 2**31)[0])
-        return Job(number, architecture, seed, deadline_s)
+        return Job(number, architecture, seed, deadline_s, init_from, weights)
 
     def left_s(self) -> float:
         """Seconds until evaluations may no longer start, in a lock's range; 0 when it is so."""

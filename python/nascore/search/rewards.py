@@ -32,10 +32,13 @@ class EarlyStop:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Validation accuracy times `scale`, so in percent or as it is; `floor` for a failed one."""
+    """`scale` times a power of the validation accuracy; `floor` for a failed one."""
 
     floor: float = 0.0
-    scale: float = 100.0
+    scale: float = 100.0  # so in percent
+    power: float = 1.0
 
     def __call__(self, job: Job, evaluation: Evaluation) -> float:
-        return self.scale * evaluation.metrics["val_accuracy"] if evaluation.ok else self.floor
+        if not evaluation.ok:
+            return self.floor
+        return self.scale * float(evaluation.metrics["val_accuracy"] ** self.power)

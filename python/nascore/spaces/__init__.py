@@ -4,27 +4,43 @@ from __future__ import annotations
 
 from nascore.spaces.architecture import Architecture
 from nascore.spaces.block import BlockSpace
+from nascore.spaces.cell import CellSpace
+from nascore.spaces.cell_stack import CellStack
 from nascore.spaces.chain import Chain
 from nascore.spaces.choices import ChoicesSpace
 from nascore.spaces.dag import EdgeDagSpace, SumDagSpace
 from nascore.spaces.layer import LayerSpace
+from nascore.spaces.published import NASNET_A, NASNET_A_PAPER
 from nascore.spaces.skeleton import Skeleton
+from nascore.spaces.skip import SkipSpace
+from nascore.spaces.skip_net import SkipNet
+
+AnySkeleton = Skeleton | Chain | CellStack | SkipNet
 
 # What turns the architectures of a space into networks.
-SKELETONS: dict[str, type[Skeleton] | type[Chain]] = {
+SKELETONS: dict[str, type[AnySkeleton]] = {
     "block": Skeleton,
+    "cell": CellStack,
     "dag": Skeleton,
     "layer": Chain,
+    "skip": SkipNet,
 }
 
 __all__ = [
+    "NASNET_A",
+    "NASNET_A_PAPER",
     "SKELETONS",
+    "AnySkeleton",
     "Architecture",
     "BlockSpace",
+    "CellSpace",
+    "CellStack",
     "Chain",
     "ChoicesSpace",
     "EdgeDagSpace",
     "LayerSpace",
     "Skeleton",
+    "SkipNet",
+    "SkipSpace",
     "SumDagSpace",
 ]

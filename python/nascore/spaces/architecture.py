@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from nascore import _core
 from nascore.names import unknown
+from nascore.spaces.cell_code import cell_graphs, cell_text
 from nascore.spaces.layer_code import layer_text
 from nascore.spaces.rows import integer_rows
 
@@ -26,11 +27,11 @@ def block_rows(code: npt.ArrayLike) -> npt.NDArray[np.int16]:
     return integer_rows(code, 5, "a block's code")
 
 
-def _block_graph(code: Code) -> _core.Graph:
-    return _core.Graph.from_nsc(block_rows(code)).clean()
+def _block_graph(code: Code) -> tuple[_core.Graph, ...]:
+    return (_core.Graph.from_nsc(block_rows(code)).clean(),)
 
 
-def _dag_graph(code: Code) -> _core.Graph:
+def _dag_graph(code: Code) -> tuple[_core.Graph, ...]:
     numbers = [n for row in code for n in row]
     if not code or min(map(len, code)) < 3 or not all(type(n) is int for n in numbers):
         raise ValueError(f"a dag's code is rows (op, kernel, dilation, nodes read), got {code!r}")
@@ -39,16 +40,31 @@ def _dag_graph(code: Code) -> _core.Graph:
             raise ValueError(f"node {v}: it reads {row[3:]}; each node once, in rising order")
     edges = [(u, v) for v, row in enumerate(code, 1) for u in row[3:]]
     rows = np.array([row[:3] for row in code], np.int32)
-    return _core.Graph.from_dag(rows, np.array(edges, np.int32).reshape(-1, 2)).clean()
+    return (_core.Graph.from_dag(rows, np.array(edges, np.int32).reshape(-1, 2)).clean(),)
 
 
-# How a space's codes become graphs; None for a space whose architectures have none.
-_GRAPHS: dict[str, Callable[[Code], _core.Graph] | None] = {
+# How a space's codes become cleaned graphs; None for a space whose architectures have none.
+_GRAPHS: dict[str, Callable[[Code], tuple[_core.Graph, ...]] | None] = {
     "block": _block_graph,
+    "cell": cell_graphs,
     "choices": None,
     "dag": _dag_graph,
     "layer": None,
+    "skip": None,
 }
+
+
+def joined(hashes: Sequence[str]) -> str:
+    """The hash of an architecture of several graphs, whose order counts; of one, that one's."""
+    return hashes[0] if len(hashes) == 1 else _digest(hashes)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.blake2b(json.dumps(value).encode(), digest_size=16).hexdigest()
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 @dataclass(frozen=True)
@@ -64,36 +80,40 @@ class Architecture:
         """The architecture of a canonical code, its hash computed; ValueError where it is wrong."""
         if space not in _GRAPHS:
             raise unknown("space", space, _GRAPHS)
-        to_graph = _GRAPHS[space]
-        if to_graph is None:
-            text = json.dumps([space, code])
-            return cls(space, code, hashlib.blake2b(text.encode(), digest_size=16).hexdigest())
-        return cls(space, code, to_graph(code).hash())
+        if (to_graphs := _GRAPHS[space]) is None:
+            return cls(space, code, _digest([space, code]))
+        return cls(space, code, joined([graph.hash() for graph in to_graphs(code)]))
+
+    @property
+    def graphs(self) -> tuple[_core.Graph, ...]:
+        """The cleaned graphs: one of a block, a Normal and a Reduction cell's, else none."""
+        to_graphs = _GRAPHS[self.space]
+        return () if to_graphs is None else to_graphs(self.code)
 
     @property
     def graph(self) -> _core.Graph | None:
-        """The cleaned graph; None in a space without graphs."""
-        to_graph = _GRAPHS[self.space]
-        return None if to_graph is None else to_graph(self.code)
+        """The cleaned graph of a block; None in another space."""
+        graphs = self.graphs
+        return graphs[0] if len(graphs) == 1 else None
 
     @property
     def text(self) -> str:
-        """The code in the form that a block space or a layer space parses; a list elsewhere."""
+        """The code in the form that its space parses; a list where that parses none."""
         if self.space == "layer":
             return layer_text(self.code)
+        if self.space == "cell":
+            return cell_text(self.code)
         return str(list(self.code)).replace(" ", "")
 
     def to_json(self) -> dict[str, Any]:
-        code = [list(part) if isinstance(part, tuple) else part for part in self.code]
-        return {"space": self.space, "code": code, "hash": self.hash}
+        return {"space": self.space, "code": json.loads(json.dumps(self.code)), "hash": self.hash}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Architecture:
         """ValueError where a part is missing, or the hash is not that of the code."""
         if missing := {"space", "code", "hash"} - data.keys():
             raise ValueError(f"no architecture: {', '.join(sorted(missing))} missing in {data!r}")
-        code = tuple(tuple(part) if isinstance(part, list) else part for part in data["code"])
-        architecture = cls.of(data["space"], code)
+        architecture = cls.of(data["space"], _tuples(data["code"]))
         if architecture.hash != data["hash"]:
             raise ValueError(
                 f"corrupt architecture: its hash is {data['hash']!r}, but that of its code "

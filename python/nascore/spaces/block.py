@@ -59,6 +59,14 @@ class BlockSpace(CoreSpace):
         state[0, : len(code)] = code
         return tuple(self._core.actions(state.reshape(1, -1))[0, : len(code)].tolist())
 
+    def prefix(self, code: str | npt.ArrayLike) -> tuple[int, ...]:
+        """The decisions that write the first rows of a block; ValueError for a finished one."""
+        rows = _core.nsc_parse(code) if isinstance(code, str) else block_rows(code)
+        actions = self.actions(self.architecture(rows))
+        if len(rows) == self.max_layers or _TERMINAL in rows[:, 1]:
+            raise ValueError("the block is finished; give only its first rows, no terminal row")
+        return actions[: len(rows)]
+
     def _canonical(self, rows: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
         """The rows of a valid code: pairs sorted, the terminal row last, no padding."""
         layers = [row for row in rows if row[1] not in (0, _TERMINAL)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -33,13 +35,36 @@ class ChoicesSpace(CoreSpace):
         for k, (choice, size) in enumerate(zip(code, self.heads, strict=True)):
             if not 0 <= choice < size:
                 raise ValueError(f"choice {k} is {choice}; it takes 0 to {size - 1}")
-        return Architecture.of(self.name, tuple(int(choice) for choice in code))
+        return _architecture(tuple(int(choice) for choice in code))
+
+    def prefix(self, code: str | Sequence[int]) -> tuple[int, ...]:
+        """The first choices, as "[0,2]" or numbers; ValueError where none is left to be made."""
+        if isinstance(code, str):
+            try:
+                code = json.loads(code)
+            except ValueError:
+                raise ValueError(f"{code!r} is no list of choices such as [0,2]") from None
+        if not isinstance(code, (list, tuple)) or any(type(choice) is not int for choice in code):
+            raise ValueError(f"{code!r} is no list of choices such as [0,2]")
+        if len(code) >= len(self.heads):
+            raise ValueError(
+                f"{len(code)} choices given, this space has {len(self.heads)}; give fewer"
+            )
+        rest = (0,) * (len(self.heads) - len(code))
+        return self.architecture((*code, *rest)).code[: len(code)]
 
     def decode(self, state: npt.NDArray[np.int16]) -> list[Architecture]:
         """The architectures of finished states."""
         self._require_finished(state)
-        return [self.architecture(code) for code in state.tolist()]
+        if (state >= self.heads).any():
+            return [self.architecture(code) for code in state.tolist()]  # names the first
+        return [_architecture(tuple(code)) for code in state.tolist()]
 
     def actions(self, architecture: Architecture) -> tuple[int, ...]:
         """The decisions that write the architecture: its code."""
         return self.architecture(architecture.code).code
+
+
+@lru_cache(1 << 16)  # a search meets the same ones again and again
+def _architecture(code: tuple[int, ...]) -> Architecture:
+    return Architecture.of("choices", code)

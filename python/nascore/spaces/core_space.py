@@ -54,6 +54,10 @@ class CoreSpace:
         """What a network reads, `[n, F]`."""
         return self._core.features(state)
 
+    def key(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.uint64]:
+        """Equal for states below which the same is found, whatever led to them, `[n, 2]`."""
+        return self._core.key(state)
+
     def _require_finished(self, state: npt.NDArray[np.int16]) -> None:
         done = self.done(state)
         if not done.all():

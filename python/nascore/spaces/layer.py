@@ -12,6 +12,8 @@ from nascore.spaces.architecture import Architecture
 from nascore.spaces.core_space import CoreSpace
 from nascore.spaces.layer_code import layer_rows
 
+_GAP, _SM = 4, 5
+
 
 class LayerSpace(CoreSpace):
     """Chains of up to `max_layers` layers for images of side `size`; `W = 3 * (max_layers + 1)`.
@@ -55,6 +57,14 @@ class LayerSpace(CoreSpace):
     def actions(self, architecture: Architecture) -> tuple[int, ...]:
         """The decisions that write the chain."""
         return self._actions(layer_rows(architecture.code))
+
+    def prefix(self, code: str | npt.ArrayLike) -> tuple[int, ...]:
+        """The decisions that write the first layers of a chain; ValueError for a finished one."""
+        rows = layer_rows(code)
+        if np.isin(rows[:, 0], (_GAP, _SM)).any():
+            raise ValueError("the chain is finished; give only its first layers, no SM or GAP")
+        ended = np.concatenate([rows, np.array([[_SM, 0, 0]], np.int16)])
+        return self._actions(ended)[: len(rows)]
 
     def _actions(self, rows: npt.NDArray[np.int16]) -> tuple[int, ...]:
         if len(rows) > self.max_steps:
