@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from nascore import _core
@@ -20,13 +21,21 @@ from tree_kit import PlainTree, same
 SIMULATIONS = 200_000
 
 
-@pytest.mark.parametrize("space", [ChoicesSpace((5,) * 6), BlockSpace(12)], ids=lambda s: s.name)
-def test_simulations(benchmark: Any, space: CoreSpace) -> None:
+SPACES = [ChoicesSpace((5,) * 6), BlockSpace(12)]
+
+
+def weights_of(space: CoreSpace) -> np.ndarray:
     width = space.features(space.start(1)).shape[1]
-    weights = np.random.default_rng(0).integers(0, 9, width) / 64
+    return np.random.default_rng(0).integers(0, 9, width) / 64
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda s: s.name)
+@pytest.mark.parametrize("transpositions", [False, True], ids=["tree", "transpositions"])
+def test_simulations(benchmark: Any, space: CoreSpace, transpositions: bool) -> None:
+    weights = weights_of(space)
 
     def tree(simulations: int) -> _core.Tree:
-        made = _core.Tree(space.core, "ucb1", 2.0, seed=1)
+        made = _core.Tree(space.core, "ucb1", 2.0, seed=1, transpositions=transpositions)
         made.simulate(simulations, weights)
         return made
 
@@ -34,16 +43,41 @@ def test_simulations(benchmark: Any, space: CoreSpace) -> None:
         features = space.features(state[None])[0].tolist()
         return sum(f * w for f, w in zip(features, weights.tolist(), strict=True))
 
-    plain = PlainTree(space, "ucb1", 2.0, seed=1)
+    key = (lambda state: tuple(space.key(state[None])[0].tolist())) if transpositions else None
+    plain = PlainTree(space, "ucb1", 2.0, seed=1, key=key)
     start = time.perf_counter()
-    plain.simulate(1000, value)
-    slow = 1000 / (time.perf_counter() - start)
-    assert same(plain, tree(1000))
+    plain.simulate(500, value)
+    slow = 500 / (time.perf_counter() - start)
+    assert same(plain, tree(500))
 
     grown = benchmark(tree, SIMULATIONS)
     rate = SIMULATIONS / benchmark.stats.stats.median
     benchmark.extra_info.update({"simulations_per_s": rate, "python_simulations_per_s": slow})
     print(
-        f"\n{space.name}: {rate:,.0f} simulations/s; python {slow:,.0f}; "
-        f"ratio {rate / slow:,.0f}; {grown.size:,} nodes, {grown.bytes / grown.size:.0f} bytes each"
+        f"\n{space.name}, {'with' if transpositions else 'without'} transpositions: "
+        f"{rate:,.0f} simulations/s; python {slow:,.0f}; ratio {rate / slow:,.0f}; "
+        f"{grown.size:,} nodes, {grown.bytes / grown.size:.0f} bytes each"
+    )
+
+
+@pytest.mark.parametrize("transpositions", [False, True], ids=["tree", "transpositions"])
+def test_ten_million_nodes(benchmark: Any, transpositions: bool) -> None:
+    space = BlockSpace(12)
+    weights, resident = weights_of(space), psutil.Process().memory_info
+    before = resident().rss
+
+    def grow() -> _core.Tree:
+        tree = _core.Tree(space.core, "ucb1", 2.0, seed=1, transpositions=transpositions)
+        while tree.size < 10_000_000:
+            tree.simulate(10_000, weights)
+        return tree
+
+    tree = benchmark.pedantic(grow, rounds=1)
+    rate = tree.visits(0) / benchmark.stats.stats.median
+    held = (resident().rss - before) / tree.size
+    assert tree.bytes / tree.size <= (80 if transpositions else 48)
+    benchmark.extra_info.update({"simulations_per_s": rate, "bytes_per_node": held})
+    print(
+        f"\n{tree.size:,} nodes of {tree.visits(0):,} simulations at {rate:,.0f}/s; "
+        f"{tree.bytes / tree.size:.1f} bytes a node reserved, {held:.1f} resident"
     )

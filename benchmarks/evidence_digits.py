@@ -1,6 +1,6 @@
 """Does it learn? Methods against chance in their own spaces, by true trainings on digits.
 
-    python benchmarks/evidence_digits.py [--methods metaqnn alphax] [--trials 80] [--seeds 5]
+    python benchmarks/evidence_digits.py [--methods metaqnn ...] [--trials 80] [--seeds 5]
         [--out runs/evidence]
 
 A search and its rival differ in the agent alone: space, training, reward, loop and seed are the
@@ -30,7 +30,7 @@ from nascore.agents.random import Random
 from nascore.search import AskTell, Search, Store
 from nascore.trial import Trial
 
-METHODS = ("metaqnn", "alphax")
+METHODS = ("metaqnn", "nas_rl", "irlas", "alphax")
 FIGURES = (
     "best reward",
     "its validation accuracy, %",

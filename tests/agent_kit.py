@@ -72,15 +72,16 @@ def history(agent: Agent, groups: Sequence[int], first: int = 0) -> list[Trial]:
     return trials
 
 
-def check(make: Callable[[int], Agent], space: Space = SPACE) -> None:
-    asks_give_legal_architectures(make, space)
+def check(make: Callable[[int], Agent]) -> None:
+    asks_give_legal_architectures(make)
     a_seed_fixes_the_history(make)
     state_survives_a_file(make)
     results_may_come_late_and_out_of_order(make)
 
 
-def asks_give_legal_architectures(make: Callable[[int], Agent], space: Space) -> None:
+def asks_give_legal_architectures(make: Callable[[int], Agent]) -> None:
     agent = make(0)
+    space: Space = getattr(agent, "space", SPACE)
     for proposal in agent.ask(50):
         assert space.actions(proposal.architecture) == proposal.actions
         state = space.start(1)

@@ -77,7 +77,7 @@ def test_contract(make) -> None:
 def test_contract_of_the_layer_controller() -> None:
     space = SkipSpace((2, 3, 5))
     agent_kit.check(
-        lambda seed: LayerController(space, seed, deeper_every=12, units=8, batch=3, lr=0.01), space
+        lambda seed: LayerController(space, seed, deeper_every=12, units=8, batch=3, lr=0.01)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_3_one_policy_gives_both_learners_the_same_direction() -> None:
 def test_3_t_never_rises_as_policies_are_added(kind: str) -> None:
     [goal, *policies] = counts_of([EXPERT, *random_blocks(30, 2)], GAMMA)
     margins = [LEARNERS[kind](goal, np.array(policies[:n])).t for n in range(1, 31)]
-    assert all(later <= earlier + 1e-12 for earlier, later in zip(margins, margins[1:]))
+    assert all(later <= earlier + 1e-12 for earlier, later in pairwise(margins))
     assert margins[-1] < 0.9 * margins[0]
 
 

@@ -12,11 +12,21 @@ from hypothesis import strategies as st
 
 import space_kit
 from nascore import _core
-from nascore.spaces import BlockSpace, Chain, LayerSpace, Skeleton
+from nascore.spaces import (
+    BlockSpace,
+    CellSpace,
+    CellStack,
+    Chain,
+    LayerSpace,
+    Skeleton,
+    SkipNet,
+    SkipSpace,
+)
 
 SPACE = BlockSpace(6)
 SKELETON = Skeleton(8, 1, False, 2, (8, 16))
 LAYERS = LayerSpace(8, 4, (4, 8), (8,))
+STACK = CellStack(2, 8, reductions=1, stem_width=8)
 ADD = _core.OPS["add"][0]
 
 
@@ -63,9 +73,37 @@ def test_equal_names_are_equal_parts(seed: int, blocks: int) -> None:
     agree(nets)
 
 
-def test_equal_names_are_equal_parts_of_chains() -> None:
-    found = LAYERS.decode(space_kit.random_walk(LAYERS, 60, seed=0)[-1])
-    agree([Chain().expand(chain, (1, 8, 8), 10) for chain in found])
+@pytest.mark.parametrize(
+    ("space", "skeleton"),
+    [
+        (LAYERS, Chain()),
+        (CellSpace(2), STACK),
+        (SkipSpace((4,), (1, 3), (1, 3), (1,), (8, 12)), SkipNet()),
+    ],
+)
+def test_equal_names_are_equal_parts_in_other_spaces(space, skeleton) -> None:
+    found = space.decode(space_kit.random_walk(space, 20, seed=0)[-1])
+    agree([skeleton.expand(architecture, (1, 8, 8), 10) for architecture in found])
+
+
+def test_a_child_shares_all_cells_with_its_parent() -> None:
+    """Another operation in the Normal cell is new in each of them, and all else is as it was."""
+    space = CellSpace(2, combine=("add",))
+    parent, child = (
+        STACK.expand(
+            space.architecture(f"sep5(0)+sep3(1) {op}(0)+sep3(1) / max3(0)+sep3(1) sep3(0)+id(1)"),
+            (1, 8, 8),
+            10,
+        )
+        for op in ("sep3", "sep5")
+    )
+    cells = 2 * STACK.normal + 1
+    assert len(parent.seams) == cells
+    rows, own = parent.rows.tolist(), set(child.signatures)
+    convolutions = [i for i, row in enumerate(rows) if NAMES[row[0]] == "sep_conv"]
+    new = [i for i in convolutions if parent.signatures[i] not in own]
+    assert len(new) == 2 * 2 * STACK.normal  # a separable convolution is applied twice
+    assert len(convolutions) == 36
 
 
 def test_the_size_of_images_does_not_matter() -> None:

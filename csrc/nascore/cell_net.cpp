@@ -66,6 +66,9 @@ class Stack {
       for (const std::int32_t input : inputs(i)) out.inputs.push_back(number[input]);
       out.rows.push_back(row);
     }
+    for (const std::int32_t seam : net_.seams) {
+      if (number[seam] >= 0) out.seams.push_back(number[seam]);
+    }
     return out;
   }
 
@@ -115,6 +118,7 @@ class Stack {
     }
     previous_ = last_;
     last_ = output;
+    net_.seams.push_back(output);
   }
 
   int project(std::int64_t filters, int from, int stride = 1) {

@@ -19,18 +19,23 @@ __all__: list[str] = [
     "BlockSpace",
     "CellStack",
     "ChoicesSpace",
+    "DagSpace",
+    "EdgeDagSpace",
     "Graph",
     "LayerSpace",
     "Net",
     "PythonSpace",
     "QTable",
     "Skeleton",
+    "SkipSpace",
     "Space",
+    "SumDagSpace",
     "Tree",
     "cell_hash",
     "expand",
     "expand_cells",
     "expand_layers",
+    "expand_skips",
     "graph_hash",
     "integers",
     "normal",
@@ -66,6 +71,16 @@ class Graph:
         `stride` is that of the operations on its inputs.
 
         ValueError says which block or output breaks which rule.
+        """
+    @staticmethod
+    def from_dag(
+        rows: numpy.typing.NDArray[numpy.int32], edges: numpy.typing.NDArray[numpy.int32]
+    ) -> Graph:
+        """
+        The graph of nodes `[V, 3]` (op, kernel, dilation) that sum what they read.
+
+        Edges `[E, 2]` are between nodes numbered from 1, 0 being the input; the last
+        row joins the result. Not cleaned. ValueError names the node that is wrong.
         """
     @staticmethod
     def from_nsc(code: numpy.typing.NDArray[numpy.int16]) -> Graph:
@@ -147,6 +162,16 @@ class Net:
     """
     A whole network as rows in the order in which they run.
     """
+    @staticmethod
+    def from_rows(
+        rows: numpy.typing.NDArray[numpy.int64],
+        inputs: collections.abc.Sequence[collections.abc.Sequence[int]],
+    ) -> Net:
+        """
+        The network of rows int64 `[R, 9]`, columns NET_COLUMNS, and per row those it reads.
+
+        ValueError names the row that cannot be built, the rule and what it should be.
+        """
     @property
     def inputs(self) -> list[tuple[int, ...]]:
         """
@@ -275,6 +300,45 @@ class PythonSpace(Space):
     A space written in Python (`nascore.trial.Space`), for what walks spaces.
     """
     def __init__(self, space: typing.Any) -> None: ...
+
+class DagSpace(Space):
+    """
+    Blocks drawn as graphs of summing nodes.
+    """
+    def graph(self, state: numpy.typing.NDArray[numpy.int16]) -> Graph:
+        """
+        The graph of one finished state `[1, W]`, not cleaned.
+        """
+    def hash(self, state: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArray[numpy.uint64]:
+        """
+        Canonical hashes (high, low) of the cleaned graphs of finished states: `[n, 2]`.
+        """
+
+class EdgeDagSpace(DagSpace):
+    """
+    Nodes, then edges, then the end.
+    """
+    def __init__(
+        self,
+        operations: numpy.typing.NDArray[numpy.int32],
+        max_nodes: int,
+        max_edges: int,
+        erasing: bool,
+    ) -> None: ...
+
+class SumDagSpace(DagSpace):
+    """
+    Node by node: operation, then inputs.
+    """
+    def __init__(self, operations: numpy.typing.NDArray[numpy.int32], nodes: int) -> None: ...
+
+class SkipSpace(Space):
+    """
+    Layers of choices of the given sizes, and which they read.
+    """
+    def __init__(
+        self, depths: collections.abc.Sequence[int], sizes: collections.abc.Sequence[int]
+    ) -> None: ...
 
 class QTable:
     """
@@ -525,6 +589,21 @@ def expand_layers(
     The network of a layer code int16 `[L, 3]`: a chain, with dropout after every 2 layers.
 
     ValueError where it is too wide, the image too small, or the code no chain.
+    """
+
+def expand_skips(
+    layers: numpy.typing.NDArray[numpy.int16],
+    reads: numpy.typing.NDArray[numpy.bool],
+    channels: int,
+    height: int,
+    width: int,
+    classes: int,
+) -> Net:
+    """
+    The network of layers int16 `[L, 4]` (height, width, stride, channels of a convolution),
+    each of which reads the layers before it for which `reads` [L, L] holds.
+
+    ValueError where it is too wide or the code is none.
     """
 
 def graph_hash(

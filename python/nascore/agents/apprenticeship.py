@@ -41,7 +41,7 @@ def features(rows: Codes) -> Floats:
     back1 = np.where(binary | np.isin(kind, _UNARY), np.minimum(index - first, _REACH[-1]), 0)
     back2 = np.where(binary, np.minimum(index - second, _REACH[-1]), 0)
     hot = [kind == _TYPES, kernel == _KERNELS, back1 == _REACH, back2 == _REACH]
-    return np.concatenate(hot, axis=-1) * (kind > 0).astype(np.float64)
+    return np.asarray(np.concatenate(hot, axis=-1) * (kind > 0), np.float64)
 
 
 def feature_counts(codes: Codes, gamma: float) -> Floats:

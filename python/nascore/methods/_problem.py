@@ -358,6 +358,7 @@ def search(
     reward: Reward | None = None,
     evaluator: TrainEvaluator | None = None,
     keep_weights: int = 0,
+    snapshot_every: int = 256,
 ) -> Search:
     """One ask/tell stage in which `agent` proposes and short training scores.
 
@@ -372,6 +373,7 @@ def search(
         in_flight=config.in_flight,
         deadline_s=problem.time_limit_s,  # a worker that hangs far past it is killed
         keep_weights=keep_weights,
+        snapshot_every=snapshot_every,
     )
     return Search(method, asdict(config), task.name, seed, [stage])
 

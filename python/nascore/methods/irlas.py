@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from nascore.agents.apprenticeship import Learner, MirrorStimuli, distances, learn
+from nascore.agents.differentiable import Differentiable
 from nascore.methods import _problem, blockqnn
+from nascore.networks.recipe import Recipe
 from nascore.search import Search
 from nascore.spaces.published import EXPERTS
 from nascore.tasks import Task
-from nascore.trial import Evaluation, Job, Reward, Trial
+from nascore.trial import Agent, Evaluation, Job, Reward, Trial
+
+# Of the relaxed network's weights, as in DARTS.
+_RELAXED = Recipe(50, 64, "sgd", 0.025, weight_decay=3e-4, schedule="cosine")
 
 
 @dataclass(frozen=True)
 class Config(blockqnn.Config):
     """BlockQNN's values, and those of the mirror stimuli function, all but the expert choices.
 
-    At 0.9 for `topology_gamma` the later rows count for so much that the best block under w is no
-    nearer to the expert than a random one.
+    With a `topology_gamma` of 0.9 the later rows count for so much that the best block under w is
+    no nearer to the expert than a random one. The differentiable version has no use for BlockQNN's
+    learner; of each batch, its first block is the one that DARTS would derive.
     """
 
+    version: Literal["reinforcement", "differentiable"] = "reinforcement"
     topology_weight: float = 30.0  # lambda: percent of accuracy between chance and the expert
     topology_gamma: float = 0.5  # discount of a row's features
     margin: float = 0.01  # w is learned until the expert's margin is this share of its counts
     expert: Literal["resnext", "resnet", "densenet"] = "resnext"
     learner: Learner = "max_margin"
+    relaxed: Recipe = _RELAXED  # its epochs are spread over the trials
+    choices_lr: float = 3e-4  # of the relaxed block's choices (DARTS)
+    choices_decay: float = 1e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,7 +53,9 @@ def paper() -> Config:
 
 def small() -> Config:
     """A search for two CPU cores and small images, in minutes."""
-    return Config(**vars(blockqnn.small()))
+    # So few steps must move the choices more each.
+    relaxed = replace(_RELAXED, epochs=20)
+    return Config(**vars(blockqnn.small()), relaxed=relaxed, choices_lr=0.02)
 
 
 @dataclass(frozen=True)
@@ -79,8 +91,32 @@ def build(task: Task, config: Config, seed: int) -> Search:
     """The search of this method over `task`."""
     topology = mirror_stimuli(config, task, seed)
     reward = Guided(config.reward(), topology, config.topology_weight, config.floor)
-    agent = blockqnn.agent(config, config.space(task), seed)
-    return _problem.search("irlas", task, config, config, agent, seed, reward)
+    agent: Agent
+    if config.version == "reinforcement":
+        agent, snapshot_every = blockqnn.agent(config, config.space(task), seed), 256
+    else:
+        agent = relaxed_agent(task, config, topology, seed)
+        snapshot_every = config.batch  # to train it again would cost more
+    return _problem.search(
+        "irlas", task, config, config, agent, seed, reward, snapshot_every=snapshot_every
+    )
+
+
+def relaxed_agent(task: Task, config: Config, topology: MirrorStimuli, seed: int) -> Differentiable:
+    """The learner of the differentiable version."""
+    return Differentiable(
+        config.space(task),
+        seed,
+        trials=config.trials,
+        task=task,
+        skeleton=config.skeleton,
+        recipe=config.relaxed,
+        lr=config.choices_lr,
+        weight_decay=config.choices_decay,
+        topology=topology,
+        weight=config.topology_weight
+        / 100,  # the loss is in nats, of the size of accuracies in 0..1
+    )
 
 
 def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:

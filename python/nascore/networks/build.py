@@ -98,6 +98,12 @@ def build_net(net: _core.Net, seed: int = 0, init: Init = "he") -> Network:
     """The network of `net`, on the CPU, its weights drawn from `seed`, its biases 0."""
     with torch.device("meta"):  # torch's own initialisation would cost time and global random state
         network = Network(net)
+    initialise(network, seed, init)
+    return network
+
+
+def initialise(network: nn.Module, seed: int, init: Init = "he") -> None:
+    """Brings `network`, made on the meta device, to the CPU with weights drawn from `seed`."""
     network.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
@@ -112,7 +118,6 @@ def build_net(net: _core.Net, seed: int = 0, init: Init = "he") -> Network:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)):
             module.reset_parameters()
-    return network
 
 
 def build(architecture: Architecture, task: Task, skeleton: AnySkeleton, seed: int = 0) -> Network:

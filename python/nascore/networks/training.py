@@ -75,7 +75,7 @@ def fit(
     exactly as if it had never stopped. Raises ValueError for a file that does not fit `network`.
     """
     training = _Training(network, task, recipe, seed, find_device(device), time_limit_s)
-    with _threads(recipe.threads):
+    with threads(recipe.threads):
         try:
             return training.run(checkpoint, on_epoch)
         except (RuntimeError, MemoryError) as error:
@@ -287,7 +287,8 @@ def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _threads(n: int) -> Iterator[None]:
+def threads(n: int) -> Iterator[None]:
+    """Torch works with `n` threads, then as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(n)
     try:

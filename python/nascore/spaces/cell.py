@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,12 @@ import numpy.typing as npt
 from nascore import _core
 from nascore.names import unknown
 from nascore.spaces.architecture import Architecture, joined
-from nascore.spaces.cell_code import CellCode, cell_code, unused
+from nascore.spaces.cell_code import CellCode, beginning, cell_code, unused
 from nascore.spaces.core_space import CoreSpace
 
 _PAPER = ("add", "concat")
+_CELLS = ("Normal", "Reduction")
+_DECISIONS = ("state1", "state2", "op1", "op2", "combine")
 
 
 class CellSpace(CoreSpace):
@@ -60,6 +62,21 @@ class CellSpace(CoreSpace):
         self._choices(cells)
         return Architecture.of(self.name, cells)
 
+    def prefix(self, code: str) -> tuple[int, ...]:
+        """The decisions that write the first blocks of a text; ValueError for finished cells."""
+        cells = beginning(code)
+        choices: list[int] = []
+        for i, blocks in enumerate(cells):
+            whole = i + 1 < len(cells)
+            if len(blocks) > self.blocks - (1 - whole) or (whole and len(blocks) < self.blocks):
+                raise ValueError(
+                    f"{_CELLS[i]} cell: {len(blocks)} blocks; of the {self.blocks} give all before "
+                    "a '/', and fewer at the end"
+                )
+            for b, block in enumerate(blocks):
+                choices += self._block(_CELLS[i], b, block)
+        return tuple(choices)
+
     def decode(self, state: npt.NDArray[np.int16]) -> list[Architecture]:
         """The cells of finished states."""
         self._require_finished(state)
@@ -92,31 +109,29 @@ class CellSpace(CoreSpace):
     def _choices(self, code: CellCode) -> tuple[int, ...]:
         """The decisions of a code; ValueError where it is none of this space."""
         choices: list[int] = []
-        for name, (blocks, outputs) in zip(("Normal", "Reduction"), code, strict=True):
+        for name, (blocks, outputs) in zip(_CELLS, code, strict=True):
             if len(blocks) != self.blocks:
                 raise ValueError(
                     f"{name} cell: it has {len(blocks)} blocks, this space takes {self.blocks}"
                 )
-            for b, (state1, state2, op1, op2, combine) in enumerate(blocks):
-                for what, value, known in (
-                    ("state1", state1, range(2 + b)),
-                    ("state2", state2, range(2 + b)),
-                    ("op1", op1, self._ops),
-                    ("op2", op2, self._ops),
-                    ("combine", combine, self._combines),
-                ):
-                    if value not in known:
-                        raise ValueError(
-                            f"{name} cell, block {b + 1}: {what}={value} must be one of "
-                            f"{', '.join(map(str, known))} in this space"
-                        )
-                    choices.append(known.index(value))
+            for b, block in enumerate(blocks):
+                choices += self._block(name, b, block)
             if outputs != self._outputs(blocks):
                 raise ValueError(
                     f"{name} cell: it gives the states {outputs}, in this space "
                     f"{self._outputs(blocks)}"
                 )
         return tuple(choices)
+
+    def _block(self, cell: str, b: int, block: Sequence[int]) -> Iterator[int]:
+        known = (range(2 + b), range(2 + b), self._ops, self._ops, self._combines)
+        for what, value, values in zip(_DECISIONS, block, known, strict=True):
+            if value not in values:
+                raise ValueError(
+                    f"{cell} cell, block {b + 1}: {what}={value} must be one of "
+                    f"{', '.join(map(str, values))} in this space"
+                )
+            yield values.index(value)
 
 
 def _numbers(kind: str, names: Sequence[str], known: Sequence[str]) -> list[int]:

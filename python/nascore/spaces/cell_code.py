@@ -57,6 +57,14 @@ def cell_code(code: Any) -> CellCode:
     return _cell(normal, normal_out), _cell(reduction, reduction_out)
 
 
+def beginning(text: str) -> list[list[Block]]:
+    """The blocks of the first cells of a text, the last one perhaps not finished."""
+    cells = [_parsed(part) for part in text.split("/")]
+    if len(cells) > 2 or any(outputs for _, outputs in cells):
+        raise ValueError("give the first blocks of a Normal, '/', a Reduction cell, no outputs")
+    return [blocks for blocks, _ in cells]
+
+
 def _graph(name: str, cell: Cell, stride: int) -> _core.Graph:
     blocks, outputs = cell
     try:

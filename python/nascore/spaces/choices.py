@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -36,22 +35,6 @@ class ChoicesSpace(CoreSpace):
             if not 0 <= choice < size:
                 raise ValueError(f"choice {k} is {choice}; it takes 0 to {size - 1}")
         return _architecture(tuple(int(choice) for choice in code))
-
-    def prefix(self, code: str | Sequence[int]) -> tuple[int, ...]:
-        """The first choices, as "[0,2]" or numbers; ValueError where none is left to be made."""
-        if isinstance(code, str):
-            try:
-                code = json.loads(code)
-            except ValueError:
-                raise ValueError(f"{code!r} is no list of choices such as [0,2]") from None
-        if not isinstance(code, (list, tuple)) or any(type(choice) is not int for choice in code):
-            raise ValueError(f"{code!r} is no list of choices such as [0,2]")
-        if len(code) >= len(self.heads):
-            raise ValueError(
-                f"{len(code)} choices given, this space has {len(self.heads)}; give fewer"
-            )
-        rest = (0,) * (len(self.heads) - len(code))
-        return self.architecture((*code, *rest)).code[: len(code)]
 
     def decode(self, state: npt.NDArray[np.int16]) -> list[Architecture]:
         """The architectures of finished states."""

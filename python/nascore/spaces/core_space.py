@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import numpy.typing as npt
 
@@ -57,6 +59,30 @@ class CoreSpace:
     def key(self, state: npt.NDArray[np.int16]) -> npt.NDArray[np.uint64]:
         """Equal for states below which the same is found, whatever led to them, `[n, 2]`."""
         return self._core.key(state)
+
+    def prefix(self, code: str) -> tuple[int, ...]:
+        """The first decisions, as numbers like "[0,2]"; ValueError where none is left to be made.
+
+        A space whose codes are written from their beginning takes the beginning of one instead.
+        """
+        try:
+            actions = json.loads(code)
+        except ValueError:
+            actions = None
+        if not isinstance(actions, list) or any(type(action) is not int for action in actions):
+            raise ValueError(f"{code!r} is no list of decisions such as [0,2]")
+        state = self.start(1)
+        for i, action in enumerate(actions):
+            legal = np.flatnonzero(self.legal(state)[0]).tolist()
+            if not legal:
+                raise ValueError(f"{code}: all is decided by the first {i}; give fewer")
+            if action not in legal:
+                choices = ", ".join(map(str, legal))
+                raise ValueError(f"decision {i + 1} is {action}; it may be {choices}")
+            state = self.step(state, np.array([action], np.int32))
+        if self.done(state)[0]:
+            raise ValueError(f"{code} leaves nothing to decide; give fewer")
+        return tuple(actions)
 
     def _require_finished(self, state: npt.NDArray[np.int16]) -> None:
         done = self.done(state)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nascore import _core
+from nascore._core import DagSpace
 from nascore.names import unknown
 from nascore.spaces.architecture import Architecture, Code
 from nascore.spaces.core_space import CoreSpace
@@ -33,9 +34,9 @@ class _DagSpace(CoreSpace):
     """What both kinds of walk share: states, and the rows that they stand for."""
 
     name = "dag"
-    _core: _core.DagSpace
+    _core: DagSpace
 
-    def __init__(self, core: _core.DagSpace, rows: npt.NDArray[np.int32], most: int) -> None:
+    def __init__(self, core: DagSpace, rows: npt.NDArray[np.int32], most: int) -> None:
         super().__init__(core)
         self._rows: list[tuple[int, ...]] = [tuple(row) for row in rows.tolist()]
         self._most = most
