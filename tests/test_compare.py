@@ -103,6 +103,22 @@ def test_minimize_looks_for_the_least(table, monkeypatch) -> None:
     assert agent.rewards == [-8, 0, -11]
 
 
+@pytest.mark.parametrize("name", ["alphax", "alphax_no_tree", "alphax_paper"])
+def test_the_scale_and_the_sign_of_rewards_change_nothing(name, tmp_path) -> None:
+    """Ranks are the same; the predictor has learned when the search ends, the published has not."""
+    sizes = (4, 4, 4)
+    codes = list(itertools.product(*map(range, sizes)))
+    rng = np.random.default_rng(0)
+    worth = rng.random((3, 4))[range(3), codes].sum(1) + 0.01 * rng.random(len(codes))
+    rows = [("".join(map(str, c)), w, 4 - 1000 * w, 1) for c, w in zip(codes, worth, strict=True)]
+    scores = read(written(tmp_path / "t.csv", rows))
+    found = [
+        search(scores, Protocol(reward, ("val",), 30, minimize=minimize), name, 0)
+        for reward, minimize in (("val", False), ("test", True))
+    ]
+    assert found[0].values[:, 0].tolist() == found[1].values[:, 1].tolist()
+
+
 def test_every_agent_searches_both_kinds_of_space(table) -> None:
     blocks = read_blocks(BLOCKS, ["short_val_0"], MAX_LAYERS)
     for scores, reward in ((read(table), "val"), (blocks, "short_val_0")):

@@ -8,9 +8,10 @@ from math import comb
 import numpy as np
 import pytest
 
-from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
+from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig, expected_improvement
 from nascore.agents.random import Random
-from nascore.spaces import ChoicesSpace
+from nascore.sampling import states_after
+from nascore.spaces import Architecture, ChoicesSpace, EdgeDagSpace
 from nascore.trial import Agent, Evaluation, Proposal, Trial
 from toys import SubsetSpace
 
@@ -104,6 +105,119 @@ def test_every_architecture_is_proposed_before_one_is_again(config) -> None:
         agent.tell([trial(proposal, float(sum(proposal.architecture.code)))])
     assert len(seen) == 8
     assert len(agent.ask(2)) == 2  # then there is nothing new
+
+
+def test_the_root_is_the_mean_of_all_simulations() -> None:
+    agent = AlphaX(ChoicesSpace((9,) * 6), 0, TREE_ALONE)
+    rewards = np.random.default_rng(0).random(20) * 100
+    for reward in rewards.tolist():
+        agent.tell([trial(agent.ask(1)[0], reward)])
+    visits, mean = root_mean(agent)
+    assert visits == 20
+    assert mean == pytest.approx(rewards.mean() / 100)
+
+
+def test_of_several_walks_one_is_evaluated_and_the_others_are_worth_their_predictions() -> None:
+    agent = stubbed(walks=4, completions=39, choice="upper")
+    [proposal] = agent.ask(1)
+    assert root_mean(agent) == (4, 0.25)
+    assert agent.predictor.scored == 40
+    agent.tell([trial(proposal, 75.0)])
+    assert root_mean(agent) == (4, (3 * 0.25 + 0.5) / 4)
+
+
+def test_later_rounds_look_around_the_best() -> None:
+    """Below the end of the walk, and no more completions are scored than said."""
+    agent = stubbed(rounds=4, completions=39, choice="upper", open_after=2)
+    worth = np.random.default_rng(0).random((6, 9))
+    scored: list[np.ndarray] = []
+
+    def predict(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scored.append(states)
+        return worth[np.arange(6), states].sum(1), np.zeros(len(states))
+
+    agent.predictor.predict_states = predict
+    for _ in range(20):
+        agent.ask(1)
+    rounds = [scored[i : i + 4] for i in range(0, len(scored), 4)]
+    for first, *later in rounds:
+        best = first[worth[np.arange(6), first].sum(1).argmax()]
+        assert ((later[0] != best).sum(1) == 1).all()
+        shared = (np.concatenate([first, *later]) == first[0]).all(0)
+        assert len(first) + sum(map(len, later)) == 40
+    assert shared[0]  # the last walks end below a first decision
+    means = [[worth[np.arange(6), states].sum(1).max() for states in four] for four in rounds]
+    assert np.mean([later[-1] - later[0] for later in means]) > 0.2
+
+
+def test_improvement_is_expected_over_the_best_known() -> None:
+    """By hand: with z = 0 it is std / sqrt(2 pi); without doubt what the mean is above."""
+    found = expected_improvement(np.array([1.0, 3.0, 0.0]), np.array([2.0, 0.0, 0.0]), 1.0)
+    np.testing.assert_allclose(found, [2 / (2 * np.pi) ** 0.5, 2.0, 0.0], atol=1e-6)
+
+
+def test_it_warms_up_first() -> None:
+    agent = stubbed(warm_up=5, retrain_every=2)
+    for i, proposal in enumerate(agent.ask(9)):
+        agent.tell([trial(proposal, float(i))])
+    assert agent.predictor.learned == 2  # after 6 and 8
+
+
+@pytest.mark.parametrize("erasing", [False, True])
+def test_only_legal_actions_are_walked(erasing) -> None:
+    space = EdgeDagSpace(5, 4, erasing=erasing)
+    settings = replace(ALPHAX, hidden=(4,), completions=31, warm_up=5, open_after=2)
+    agent = AlphaX(space, 0, settings)
+    for i in range(30):
+        [proposal] = agent.ask(1)
+        states_after(space, [proposal.actions])  # refuses what is illegal
+        agent.tell([trial(proposal, float(i % 7))])
+    for node in range(agent.tree.size):
+        states_after(space, [agent.tree.path(node)])
+
+
+def smooth(seed: int, cells: list[Architecture]) -> dict[str, float]:
+    """By hash, an accuracy that each edge changes a little, by what it connects."""
+    worth = np.random.default_rng(seed).normal(size=(9, 4, 9, 4))
+    found = {}
+    for cell in cells:
+        assert cell.graph is not None
+        nodes = np.minimum(cell.graph.nodes[:, :2], [8, 3])
+        ends = nodes[cell.graph.edges].reshape(-1, 4)
+        found[cell.hash] = float(sum(worth[tuple(end)] for end in ends.tolist()))
+    low, high = min(found.values()), max(found.values())
+    return {name: 100 * (value - low) / (high - low) for name, value in found.items()}
+
+
+def test_it_finds_the_best_graph_sooner_than_chance() -> None:
+    """Different graphs evaluated until the best of all those that are smooth in their edges."""
+    space = EdgeDagSpace(4, 6)
+    fringe, cells = space.start(1), []
+    while len(fringe):
+        done = space.done(fringe)
+        cells += space.decode(fringe[done])
+        rows, actions = np.nonzero(space.legal(fringe))
+        fringe = np.unique(space.step(fringe[rows], actions.astype(np.int32)), axis=0)
+    settings = replace(
+        ALPHAX, hidden=(16,), members=2, epochs=3, completions=31, retrain_every=5, warm_up=10
+    )
+    counts = []
+    for seed in range(20_000, 20_020):  # fixed before any of them was run
+        table = smooth(seed, cells)
+        best = max(table, key=table.__getitem__)
+        pair = []
+        for agent in (AlphaX(space, seed, settings), Random(space, seed)):
+            seen: set[str] = set()
+            while best not in seen and len(seen) < len(table):
+                [proposal] = agent.ask(1)
+                seen.add(proposal.architecture.hash)
+                agent.tell([trial(proposal, table[proposal.architecture.hash])])
+            pair.append(len(seen))
+        counts.append(pair)
+    ours, chance = np.array(counts).T
+    wins, n = int((ours < chance).sum()), int((ours != chance).sum())
+    assert np.median(ours) < np.median(chance) / 1.5, (np.median(ours), np.median(chance))
+    assert sum(comb(n, k) for k in range(wins, n + 1)) / 2**n < 0.05  # a sign test
 
 
 def asked_until_found(agent: Agent, worth: np.ndarray) -> int:

@@ -36,7 +36,7 @@ def compare(
     ] = False,
     agents: Annotated[
         str, typer.Option(help="Who searches, by name.")
-    ] = "random,evolution,q_learning,policy_gradient",
+    ] = "random,evolution,q_learning,policy_gradient,alphax,alphax_paper",
     seeds: Annotated[int, typer.Option(help="Searches of each agent.")] = 20,
     folder: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Where the results are written.")

@@ -6,7 +6,7 @@ import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -52,8 +52,10 @@ def _policy_gradient(space: Space, seed: int, trials: int) -> Agent:
     )
 
 
-# Its values are in 0..1, as ranks are.
-_PUBLISHED = AlphaXConfig(reward_scale=1.0)
+# Two ablations: completions of the root, which never opens; and as if all predictions were equal.
+_NO_TREE = replace(ALPHAX, open_after=2**31)
+_NO_PREDICTOR = replace(ALPHAX, members=0)
+_PUBLISHED = AlphaXConfig(reward_scale=1.0)  # for values in 0..1, which ranks are
 
 # By name, what makes an agent for a space, a seed and about so many trials. Each has one set of
 # values for budgets of a hundred or so.
@@ -63,6 +65,8 @@ AGENTS: Mapping[str, Callable[[Space, int, int], Agent]] = {
     "q_learning": _q_learning,
     "policy_gradient": _policy_gradient,
     "alphax": lambda space, seed, trials: AlphaX(space, seed, ALPHAX),
+    "alphax_no_tree": lambda space, seed, trials: AlphaX(space, seed, _NO_TREE),
+    "alphax_no_predictor": lambda space, seed, trials: AlphaX(space, seed, _NO_PREDICTOR),
     "alphax_paper": lambda space, seed, trials: Ranked(AlphaX(space, seed, _PUBLISHED)),
 }
 

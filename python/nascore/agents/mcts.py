@@ -76,35 +76,42 @@ class AlphaXConfig:
 # Ours, for some hundred evaluations; chosen by the validation column of NAS-Bench-201.
 ALPHAX = AlphaXConfig(
     rule="puct",
-    c=0.5,
+    c=2.0,
     open_after=10,
     completions=255,
-    choice="upper",
-    kappa=1.0,
+    choice="improvement",
+    walks=1,
+    rounds=4,
     target="rank",
-    retrain_every=5,
+    retrain_every=1,
+    warm_up=20,
     members=5,
     hidden=(64,),
-    epochs=40,
+    epochs=10,
+    batch=1024,
     lr=1e-2,
     weight_decay=1e-4,
     fresh=True,
+    bayesian=True,
     relatives=0,
 )
 
 
 class AlphaX:
-    """Every proposal is one simulation: a walk down the tree and a completion of where it ends.
+    """Every proposal is a simulation: a walk down the tree and a completion of where it ends.
 
-    Once the predictor has learned, `1 + completions` random completions are scored; what is truly
-    evaluated is the first (choice "chance", as published) or the one of the greatest mean plus
-    `kappa` standard deviations ("upper"). With A its reward, the simulation is worth
+    Once the predictor has learned, `1 + completions` completions below the ends of `walks`
+    simulations are scored, at first random ones, in further `rounds` those one decision away from
+    the best so far. What is truly evaluated is the first (choice "chance", as published), the one
+    of the greatest mean plus `kappa` standard deviations ("upper"), or of the greatest expected
+    improvement on the best reward ("improvement"). With A its reward, the simulation is worth
     (A + mean of the other predictions) / 2; A alone where nothing was predicted. Until A comes it
-    is worth the predictions, so that more may be asked for; a failed trial is taken back.
+    is worth the predictions, so that more may be asked for, and so are the other walks for good; a
+    failed trial is taken back.
 
     What was asked for is not asked for again: a walk that ends there backs up what is known, as
     long as one in 100 finds something new. The predictor learns whenever the number of different
-    architectures that succeeded is a multiple of `retrain_every`.
+    architectures that succeeded is a multiple of `retrain_every`, from `warm_up` on.
 
     A proposal starts from the trained weights of its nearest relative: of the `relatives` best
     trials that left weights, the one that shares most of its first decisions, the latest of equals;

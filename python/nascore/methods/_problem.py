@@ -313,10 +313,10 @@ class AnyProblem:
 
     space: Literal["block", "layer", "cell", "skip", "dag"] = "block"
     block: BlockProblem = _BLOCK
-    dag: DagProblem = _DAG
     layer: LayerProblem = _LAYER
     cell: CellProblem = _CELL
     skip: SkipProblem = _SKIP
+    dag: DagProblem = _DAG
 
     @property
     def problem(self) -> AnyOne:
@@ -339,10 +339,10 @@ class AnyProblem:
 # The small problem of every space, and a search of that size.
 SMALL: dict[str, Any] = {
     "block": SMALL_BLOCK,
-    "dag": SMALL_DAG,
     "layer": SMALL_LAYER,
     "cell": SMALL_CELL,
     "skip": SMALL_SKIP,
+    "dag": SMALL_DAG,
     "trials": 160,
     "batch": 8,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -33,13 +34,20 @@ class ChoicesSpace(CoreSpace):
         for k, (choice, size) in enumerate(zip(code, self.heads, strict=True)):
             if not 0 <= choice < size:
                 raise ValueError(f"choice {k} is {choice}; it takes 0 to {size - 1}")
-        return Architecture.of(self.name, tuple(int(choice) for choice in code))
+        return _architecture(tuple(int(choice) for choice in code))
 
     def decode(self, state: npt.NDArray[np.int16]) -> list[Architecture]:
         """The architectures of finished states."""
         self._require_finished(state)
-        return [self.architecture(code) for code in state.tolist()]
+        if (state >= self.heads).any():
+            return [self.architecture(code) for code in state.tolist()]  # names the first
+        return [_architecture(tuple(code)) for code in state.tolist()]
 
     def actions(self, architecture: Architecture) -> tuple[int, ...]:
         """The decisions that write the architecture: its code."""
         return self.architecture(architecture.code).code
+
+
+@lru_cache(1 << 16)  # a search meets the same ones again and again
+def _architecture(code: tuple[int, ...]) -> Architecture:
+    return Architecture.of("choices", code)
