@@ -30,7 +30,7 @@ from nascore.agents.random import Random
 from nascore.search import AskTell, Search, Store
 from nascore.trial import Trial
 
-METHODS = ("metaqnn", "nas_rl", "irlas", "alphax")
+METHODS = ("metaqnn", "nas_rl", "nasnet", "irlas", "alphax")
 FIGURES = (
     "best reward",
     "its validation accuracy, %",

@@ -79,8 +79,7 @@ def test_a_search_shows_how_it_goes_and_what_it_found(run: Path) -> None:
 
 def test_show_as_json(run: Path) -> None:
     data = shown(run)
-    assert list(data) == ["method", "task", "seed", "trials", "best", "figures"]
-    assert data["figures"] == {}  # BlockQNN has none of its own
+    assert list(data) == ["method", "task", "seed", "trials", "best"]
     assert (data["method"], data["task"], data["seed"]) == ("blockqnn", "digits", 0)
     keys = ["number", "status", "fidelity", "reward", "metrics", "architecture"]
     assert [list(trial) for trial in data["trials"]] == [keys] * 8

@@ -211,7 +211,8 @@ def test_7_dropout() -> None:
     def rates(text: str, dropout: bool = True) -> list[Fraction]:
         net = Chain(dropout).expand(SPACE.architecture(text), (3, 32, 32), 10)
         drop = _core.OPS["dropout"][0]
-        return [Fraction(k, stride) for op, k, _, stride, *_ in net.rows.tolist() if op == drop]
+        rows = [dict(zip(_core.NET_COLUMNS, row, strict=True)) for row in net.rows.tolist()]
+        return [Fraction(row["kernel"], row["stride"]) for row in rows if row["op"] == drop]
 
     six = ",".join(["C(64,3)"] * 6)
     thirds = [Fraction(1, 6), Fraction(1, 3), Fraction(1, 2)]

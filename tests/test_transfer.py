@@ -362,7 +362,7 @@ def alphax(*settings: str, seed: int = 0) -> Search:
 def test_alphax_inherits_and_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     unbroken = list(alphax())
     children = [t for t in unbroken if t.proposal.init_from is not None and t.evaluation.ok]
-    assert len(children) > 2
+    assert children
     assert all("inherited" in trial.metrics for trial in children)
     run = tmp_path / "run"
     with Store.create(run, alphax().meta) as store:
