@@ -11,11 +11,29 @@ import numpy as np
 import graph_kit
 import space_kit
 from nascore import _core
+from nascore.networks import Recipe
 from nascore.spaces import Architecture, CellSpace, CellStack
 
 COMBINES = _core.CELL_COMBINES
 Shape = tuple[int, ...]  # channels, height, width
 Block = Sequence[int]  # state1, state2, op1, op2, combine
+
+
+# A small stack, how it is trained, and cells for it.
+TINY = CellStack(1, 4, stem_width=6, reductions=1)
+RECIPE = Recipe(
+    3,
+    64,
+    "sgd",
+    2**-4,
+    schedule="cosine",
+    restarts=0,
+    clip=5.0,
+    label_smoothing=0.1,
+    auxiliary=0.4,
+    drop_path_keep=0.6,
+)
+SMALL_CELL = "sep3(0)+id(1) max3(2)&conv1(0)"
 
 
 def random_cells(space: CellSpace, n: int, seed: int) -> list[Architecture]:

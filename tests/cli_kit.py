@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
@@ -96,3 +97,19 @@ def shown(run: Path) -> dict[str, Any]:
     assert done.status == 0
     data: dict[str, Any] = json.loads(done.out)
     return data
+
+
+def with_little_disk(module: str, function: str, run: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a test module's function of `run` where no file may grow past 100 kB."""
+    script = (
+        f"import resource, {module}\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        f"{module}.{function}({str(run)!r})"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -12,25 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import cell_kit
 import nascore
+from cell_kit import RECIPE, SMALL_CELL, TINY
 from nascore import _core
-from nascore.networks import Recipe, build_net
+from nascore.networks import build_net
 from nascore.networks.modules import MODULES, Row
 from nascore.spaces import NASNET_A, NASNET_A_PAPER, CellSpace, CellStack
 
-TINY = CellStack(1, 4, stem_width=6, reductions=1)
-RECIPE = Recipe(
-    3,
-    64,
-    "sgd",
-    2**-4,
-    schedule="cosine",
-    restarts=0,
-    clip=5.0,
-    label_smoothing=0.1,
-    auxiliary=0.4,
-    drop_path_keep=0.6,
-)
-SMALL_CELL = "sep3(0)+id(1) max3(2)&conv1(0)"
 ANY = CellSpace(combine=cell_kit.COMBINES)
 NAME = {code: name for name, (code, *_) in _core.OPS.items()}
 CHANNELS = _core.NET_COLUMNS.index("channels")

@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 
 import evaluator_kit
 import nascore
+from cell_kit import RECIPE, SMALL_CELL, TINY
 from nascore import tasks
 from nascore.evaluators import TrainEvaluator
 from nascore.networks import Epoch, Network, Recipe, fit
@@ -19,21 +20,6 @@ from nascore.networks.modules import DropPath
 from nascore.retrain import load_model, retrain
 from nascore.spaces import CellSpace, CellStack, Skeleton
 from nascore.tasks import Augment, Task
-
-TINY = CellStack(1, 4, stem_width=6, reductions=1)
-RECIPE = Recipe(
-    3,
-    64,
-    "sgd",
-    2**-4,
-    schedule="cosine",
-    restarts=0,
-    clip=5.0,
-    label_smoothing=0.1,
-    auxiliary=0.4,
-    drop_path_keep=0.6,
-)
-SMALL_CELL = "sep3(0)+id(1) max3(2)&conv1(0)"
 
 
 @pytest.fixture(scope="module")

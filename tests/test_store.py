@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+import cli_kit
 from nascore.search import RunError, Store, open_run, trial_json
 from nascore.search.store import Asked, Event
 from nascore.trial import Evaluation, Proposal, Trial
@@ -206,14 +204,7 @@ def test_a_full_database_ends_the_run_and_loses_nothing(run: Path, capsys) -> No
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(run: Path) -> None:
     """In a process of its own, whose files may not grow past 100 kB."""
-    script = "import sys, test_store; test_store.fill_limited(sys.argv[1])"
-    result = subprocess.run(
-        [sys.executable, "-c", script, str(run)],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = cli_kit.with_little_disk("test_store", "fill_run", run)
     assert "RunError: disk full while writing" in result.stderr
     with Store.open(run, write=True) as store:
         assert len(store.trials()) == int(result.stdout.split()[-1])
@@ -221,8 +212,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(run: Path) -> None:
     assert "nascore resume" in result.stderr
 
 
-def fill_limited(run: str) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+def fill_run(run: str) -> None:
     with Store.open(run, write=True) as store:
         fill(store)
 

@@ -22,11 +22,6 @@ std::int64_t times(std::int64_t a, std::int64_t b) {
   return product;
 }
 
-std::string text(Shape s) {
-  return std::to_string(s.channels) + "x" + std::to_string(s.height) + "x" +
-         std::to_string(s.width);
-}
-
 // The weights of a row: those that each pixel of its output is multiplied by, and the others.
 struct Weights {
   std::int64_t multiplied, others;
@@ -208,6 +203,11 @@ void require(bool holds, const char* field, std::int64_t value, const std::strin
 
 void require_extent(const char* field, std::int64_t value) {
   require(1 <= value && value <= kMaxExtent, field, value, "1 to " + std::to_string(kMaxExtent));
+}
+
+std::string text(Shape s) {
+  return std::to_string(s.channels) + "x" + std::to_string(s.height) + "x" +
+         std::to_string(s.width);
 }
 
 void validate(const Skeleton& skeleton) {

@@ -14,6 +14,8 @@ struct Shape {
   std::int64_t channels, height, width;
 };
 
+std::string text(Shape shape);  // such as 3x32x32
+
 // The fixed outside of a network: stem, then per group `blocks` copies of the block at
 // `widths[group]` channels with a 2x2 max pooling between groups, then ReLU, global average
 // pooling and a linear classifier.

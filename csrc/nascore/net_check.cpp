@@ -8,11 +8,6 @@
 namespace nascore {
 namespace {
 
-std::string text(Shape s) {
-  return std::to_string(s.channels) + "x" + std::to_string(s.height) + "x" +
-         std::to_string(s.width);
-}
-
 bool operator==(Shape a, Shape b) {
   return a.channels == b.channels && a.height == b.height && a.width == b.width;
 }

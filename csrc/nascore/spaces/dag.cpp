@@ -165,10 +165,6 @@ int EdgeDagSpace::max_steps() const {
   return steps;
 }
 
-int EdgeDagSpace::feature_width() const {
-  return most_ * static_cast<int>(operations_.size()) + pairs_;
-}
-
 int EdgeDagSpace::edges(const std::int16_t* state, int nodes) const {
   const std::int16_t* first = state + most_;
   return static_cast<int>(
@@ -267,10 +263,6 @@ void EdgeDagSpace::finish(const std::int16_t* state, DagCode& code) const {
 SumDagSpace::SumDagSpace(std::vector<Node> operations, int count)
     : DagSpace(std::move(operations), count, 1, "nodes", count) {
   heads_ = {static_cast<int>(operations_.size()), most_ + 1};
-}
-
-int SumDagSpace::feature_width() const {
-  return most_ * static_cast<int>(operations_.size()) + pairs_;
 }
 
 int SumDagSpace::head(const std::int16_t* state) const {

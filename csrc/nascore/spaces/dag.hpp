@@ -37,6 +37,10 @@ class DagSpace : public Space {
  public:
   int state_width() const override { return most_ + pairs_ + 1; }
   int observation_width() const override { return state_width(); }  // the whole state
+  // The operations one-hot, node by node, then the pairs; an output is the last node always.
+  int feature_width() const override {
+    return most_ * static_cast<int>(operations_.size()) + pairs_;
+  }
   const std::vector<int>& heads() const override { return heads_; }
 
   void start(std::int16_t* state) const override;
@@ -81,8 +85,6 @@ class EdgeDagSpace final : public DagSpace {
   EdgeDagSpace(std::vector<Node> operations, int max_nodes, int max_edges, bool erasing);
 
   int max_steps() const override;
-  // The operations one-hot, node by node, then the pairs, the output being the last node always.
-  int feature_width() const override;
   int head(const std::int16_t*) const override { return 0; }
   void legal(const std::int16_t* state, bool* mask) const override;
   void step(const std::int16_t* state, int action, std::int16_t* next) const override;
@@ -108,7 +110,6 @@ class SumDagSpace final : public DagSpace {
   SumDagSpace(std::vector<Node> operations, int count);
 
   int max_steps() const override { return most_ + pairs_; }
-  int feature_width() const override;  // the operations one-hot, node by node, then the pairs
   int head(const std::int16_t* state) const override;
   void legal(const std::int16_t* state, bool* mask) const override;
   void step(const std::int16_t* state, int action, std::int16_t* next) const override;

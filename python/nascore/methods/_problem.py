@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from nascore._core import CELL_OPS
 from nascore.evaluators.train import TrainEvaluator
 from nascore.networks.recipe import Recipe
-from nascore.search import Accuracy, AskTell, EarlyStop, Search
+from nascore.search import Accuracy, EarlyStop
 from nascore.spaces import (
-    AnySkeleton,
     BlockSpace,
     CellSpace,
     CellStack,
@@ -23,7 +22,7 @@ from nascore.spaces import (
     SumDagSpace,
 )
 from nascore.tasks import Task
-from nascore.trial import Agent, Limits, Reward, Space
+from nascore.trial import Limits
 
 _CIFAR, _SEARCH, _FINAL = Skeleton.cifar(), Recipe.search(), Recipe.final()
 _CHAIN, _SKIP_NET, _LIMITS = Chain(), SkipNet(), Limits()
@@ -89,18 +88,6 @@ _SKIP_SEARCH = Recipe(
 _SKIP_FINAL = Recipe(
     300, 128, "sgd", 0.1, weight_decay=1e-4, nesterov=True, schedule="cosine", restarts=0
 )
-
-
-class Problem(Protocol):
-    """A space and who scores in it. Its fields hold the settings of both."""
-
-    @property
-    def limits(self) -> Limits: ...
-    @property
-    def time_limit_s(self) -> float | None: ...
-    def space(self, task: Task) -> Space: ...
-    def evaluator(self, task: Task) -> TrainEvaluator: ...
-    def reward(self) -> Reward: ...
 
 
 @dataclass(frozen=True)
@@ -287,95 +274,7 @@ SMALL_DAG = DagProblem(
     time_limit_s=600.0,
 )
 
-_BLOCK, _LAYER, _CELL = BlockProblem(), LayerProblem(), CellProblem()
-_SKIP, _DAG = SkipProblem(), DagProblem()
-
-
 AnyOne = BlockProblem | LayerProblem | CellProblem | SkipProblem | DagProblem
-
-
-@dataclass(frozen=True)
-class Loop:
-    """How many trials, and how many of them at a time."""
-
-    trials: int = 11_392  # BlockQNN's: 178 iterations of 64 blocks
-    batch: int = 64  # proposed at once
-    in_flight: int = 0  # choice: a batch waits for the one before it
-
-    def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise ValueError(f"trials={self.trials}: a search needs at least one trial")
-
-
-@dataclass(frozen=True)
-class AnyProblem:
-    """The problem of one of the spaces: what an agent that works in all of them is given."""
-
-    space: Literal["block", "layer", "cell", "skip", "dag"] = "block"
-    block: BlockProblem = _BLOCK
-    layer: LayerProblem = _LAYER
-    cell: CellProblem = _CELL
-    skip: SkipProblem = _SKIP
-    dag: DagProblem = _DAG
-
-    @property
-    def problem(self) -> AnyOne:
-        problem: AnyOne = getattr(self, self.space)
-        return problem
-
-    @property
-    def skeleton(self) -> AnySkeleton:
-        return self.problem.skeleton
-
-    @property
-    def final_skeleton(self) -> AnySkeleton:
-        return getattr(self.problem, "final_skeleton", self.skeleton)
-
-    @property
-    def final(self) -> Recipe:
-        return self.problem.final
-
-
-# The small problem of every space, and a search of that size.
-SMALL: dict[str, Any] = {
-    "block": SMALL_BLOCK,
-    "layer": SMALL_LAYER,
-    "cell": SMALL_CELL,
-    "skip": SMALL_SKIP,
-    "dag": SMALL_DAG,
-    "trials": 160,
-    "batch": 8,
-}
-
-
-def search(
-    method: str,
-    task: Task,
-    config: Loop,
-    problem: Problem,
-    agent: Agent,
-    seed: int,
-    reward: Reward | None = None,
-    evaluator: TrainEvaluator | None = None,
-    keep_weights: int = 0,
-    snapshot_every: int = 256,
-) -> Search:
-    """One ask/tell stage in which `agent` proposes and short training scores.
-
-    The reward and the evaluator are the problem's unless others are given.
-    """
-    stage = AskTell(
-        agent,
-        evaluator or problem.evaluator(task),
-        reward or problem.reward(),
-        config.trials,
-        batch=config.batch,
-        in_flight=config.in_flight,
-        deadline_s=problem.time_limit_s,  # a worker that hangs far past it is killed
-        keep_weights=keep_weights,
-        snapshot_every=snapshot_every,
-    )
-    return Search(method, asdict(config), task.name, seed, [stage])
 
 
 def _training(task: Task, problem: AnyOne) -> TrainEvaluator:

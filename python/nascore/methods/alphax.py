@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
-from nascore.methods import _problem
+from nascore.methods import _search
 from nascore.search import Accuracy, Search
 from nascore.tasks import Task
 
@@ -13,7 +13,7 @@ _PAPER = AlphaXConfig()
 
 
 @dataclass(frozen=True)
-class Config(_problem.AnyProblem, _problem.Loop):
+class Config(_search.AnyProblem, _search.Loop):
     """The tree and the meta-DNN; the reward is accuracy alone, in percent."""
 
     trials: int = 1000  # that the published CIFAR-10 search took
@@ -29,7 +29,7 @@ def paper() -> Config:
 
 def small() -> Config:
     """A search for two CPU cores and small images, in minutes, with our settings of the tree."""
-    return Config(**_problem.SMALL, agent=ALPHAX)
+    return Config(**_search.SMALL, agent=ALPHAX)
 
 
 def build(task: Task, config: Config, seed: int) -> Search:
@@ -41,7 +41,7 @@ def build(task: Task, config: Config, seed: int) -> Search:
     except ValueError as error:
         raise ValueError(f"prefix {config.prefix!r}: {error}") from None
     agent = AlphaX(space, seed, config.agent, prefix)
-    return _problem.search(
+    return _search.search(
         "alphax",
         task,
         config,

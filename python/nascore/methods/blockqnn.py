@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nascore.agents.q_learning import QLearning, Schedule
-from nascore.methods import _problem
+from nascore.methods import _problem, _search
 from nascore.search import Search
 from nascore.tasks import Task
 from nascore.trial import Space
@@ -26,7 +26,7 @@ EPSILON: Schedule = (
 
 
 @dataclass(frozen=True)
-class Config(_problem.BlockProblem, _problem.Loop):
+class Config(_problem.BlockProblem, _search.Loop):
     """The paper's values; "choice" marks where the paper was not readable."""
 
     epsilon: Schedule = EPSILON  # stretched to fit `trials`
@@ -66,4 +66,4 @@ def agent(config: Config, space: Space, seed: int) -> QLearning:
 def build(task: Task, config: Config, seed: int) -> Search:
     """The search of this method over `task`."""
     learner = agent(config, config.space(task), seed)
-    return _problem.search("blockqnn", task, config, config, learner, seed)
+    return _search.search("blockqnn", task, config, config, learner, seed)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nascore.agents.evolution import Evolution
-from nascore.methods import _problem
+from nascore.methods import _search
 from nascore.search import Search
 from nascore.tasks import Task
 
 
 @dataclass(frozen=True)
-class Config(_problem.AnyProblem, _problem.Loop):
+class Config(_search.AnyProblem, _search.Loop):
     """The paper's population and sample; `trials` and `batch` are BlockQNN's."""
 
     population: int = 100  # P
@@ -25,7 +25,7 @@ def paper() -> Config:
 
 def small() -> Config:
     """A search for two CPU cores and small images, in minutes."""
-    return Config(**_problem.SMALL, population=20, sample=5)  # choice
+    return Config(**_search.SMALL, population=20, sample=5)  # choice
 
 
 def build(task: Task, config: Config, seed: int) -> Search:
@@ -33,4 +33,4 @@ def build(task: Task, config: Config, seed: int) -> Search:
     agent = Evolution(
         config.problem.space(task), seed, population=config.population, sample=config.sample
     )
-    return _problem.search("evolution", task, config, config.problem, agent, seed)
+    return _search.search("evolution", task, config, config.problem, agent, seed)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from nascore.agents.apprenticeship import Learner, MirrorStimuli, distances, learn
 from nascore.agents.differentiable import Differentiable
-from nascore.methods import _problem, blockqnn
+from nascore.methods import _search, blockqnn
 from nascore.networks.recipe import Recipe
 from nascore.search import Search
 from nascore.spaces.published import EXPERTS
@@ -103,7 +103,7 @@ def build(task: Task, config: Config, seed: int) -> Search:
     else:
         agent = relaxed_agent(task, config, topology, seed)
         snapshot_every = config.batch  # to train it again would cost more
-    return _problem.search(
+    return _search.search(
         "irlas", task, config, config, agent, seed, reward, snapshot_every=snapshot_every
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nascore.agents.q_learning import Schedule
 from nascore.agents.unique_q_learning import UniqueQLearning
-from nascore.methods import _problem
+from nascore.methods import _problem, _search
 from nascore.search import Search
 from nascore.tasks import Task
 
@@ -26,7 +26,7 @@ EPSILON: Schedule = (
 
 
 @dataclass(frozen=True)
-class Config(_problem.LayerProblem, _problem.Loop):
+class Config(_problem.LayerProblem, _search.Loop):
     """The paper's values for CIFAR-10; "choice" marks where it gives none."""
 
     trials: int = 2_700  # all distinct
@@ -63,4 +63,4 @@ def build(task: Task, config: Config, seed: int) -> Search:
         replay=config.replay,
         shaping=False,
     )
-    return _problem.search("metaqnn", task, config, config, agent, seed)
+    return _search.search("metaqnn", task, config, config, agent, seed)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nascore.agents.anchors import LayerController
-from nascore.methods import _problem
+from nascore.methods import _problem, _search
 from nascore.search import Search
 from nascore.tasks import Task
 
 
 @dataclass(frozen=True)
-class Config(_problem.SkipProblem, _problem.Loop):
+class Config(_problem.SkipProblem, _search.Loop):
     """The paper's values for CIFAR-10 without strides; "choice" marks where it gives none."""
 
     trials: int = 12_800
@@ -54,4 +54,4 @@ def build(task: Task, config: Config, seed: int) -> Search:
         lr=config.lr,
         baseline=config.baseline,
     )
-    return _problem.search("nas_rl", task, config, config, agent, seed)
+    return _search.search("nas_rl", task, config, config, agent, seed)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nascore.agents.policy_gradient import PolicyGradient
-from nascore.methods import _problem
+from nascore.methods import _problem, _search
 from nascore.search import Search
 from nascore.tasks import Task
 
 
 @dataclass(frozen=True)
-class Config(_problem.CellProblem, _problem.Loop):
+class Config(_problem.CellProblem, _search.Loop):
     """The paper's values (appendix A.2); "choice" marks where it gives none."""
 
     trials: int = 20_000  # 1,000 updates
@@ -61,4 +61,4 @@ def build(task: Task, config: Config, seed: int) -> Search:
         entropy=config.entropy,
         baseline=config.baseline,
     )
-    return _problem.search("nasnet", task, config, config, agent, seed)
+    return _search.search("nasnet", task, config, config, agent, seed)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nascore.agents.random import Random
-from nascore.methods import _problem
+from nascore.methods import _search
 from nascore.search import Search
 from nascore.tasks import Task
 
 
 @dataclass(frozen=True)
-class Config(_problem.AnyProblem, _problem.Loop):
+class Config(_search.AnyProblem, _search.Loop):
     """The space and how to score in it; `trials` and `batch` are BlockQNN's."""
 
 
@@ -22,10 +22,10 @@ def paper() -> Config:
 
 def small() -> Config:
     """A search for two CPU cores and small images, in minutes."""
-    return Config(**_problem.SMALL)
+    return Config(**_search.SMALL)
 
 
 def build(task: Task, config: Config, seed: int) -> Search:
     """The search of this method over `task`."""
     agent = Random(config.problem.space(task), seed)
-    return _problem.search("random", task, config, config.problem, agent, seed)
+    return _search.search("random", task, config, config.problem, agent, seed)

@@ -35,6 +35,8 @@ class _DagSpace(CoreSpace):
 
     name = "dag"
     _core: DagSpace
+    # Whether what the output reads is part of a state; else the unread nodes are added up.
+    _has_output: bool
 
     def __init__(self, core: DagSpace, rows: npt.NDArray[np.int32], most: int) -> None:
         super().__init__(core)
@@ -92,10 +94,12 @@ class _DagSpace(CoreSpace):
         state[0, -1] = 2  # done
         return state
 
-    _has_output: bool  # whether the last row's reads are part of a state
-
     def _result(self, reads: Sequence[tuple[int, ...]], nodes: int) -> tuple[int, ...]:
-        raise NotImplementedError
+        if self._has_output:
+            return (_core.OPS["concat"][0], 0, 1, *reads[nodes])
+        read = {u for read in reads for u in read}
+        unread = (v for v in range(1, nodes + 1) if v not in read)
+        return (_core.OPS["add"][0], 0, 1, *unread)
 
 
 class EdgeDagSpace(_DagSpace):
@@ -126,9 +130,6 @@ class EdgeDagSpace(_DagSpace):
     def __reduce__(self) -> tuple[type[EdgeDagSpace], tuple[object, ...]]:
         return EdgeDagSpace, self._arguments
 
-    def _result(self, reads: Sequence[tuple[int, ...]], nodes: int) -> tuple[int, ...]:
-        return (_core.OPS["concat"][0], 0, 1, *reads[nodes])
-
 
 class SumDagSpace(_DagSpace):
     """Blocks of `nodes` nodes for a graph hypernetwork (Zhang et al., ICLR 2019, section 5.1).
@@ -148,11 +149,6 @@ class SumDagSpace(_DagSpace):
 
     def __reduce__(self) -> tuple[type[SumDagSpace], tuple[object, ...]]:
         return SumDagSpace, self._arguments
-
-    def _result(self, reads: Sequence[tuple[int, ...]], nodes: int) -> tuple[int, ...]:
-        read = {u for read in reads for u in read}
-        unread = (v for v in range(1, nodes + 1) if v not in read)
-        return (_core.OPS["add"][0], 0, 1, *unread)
 
 
 def _rows(operations: Sequence[Operation]) -> npt.NDArray[np.int32]:
