@@ -15,7 +15,7 @@ import cli_kit
 from nascore import methods, tasks
 from nascore.agents.mcts import AlphaX, AlphaXConfig
 from nascore.search import AskTell, Pool, RunError, Search, Store
-from nascore.spaces import ChoicesSpace
+from nascore.spaces import BlockSpace, ChoicesSpace
 from nascore.trial import Evaluation, Proposal, Trial, WeightsRef
 from test_loop import Cut, CutStore, Uneven
 from toys import ToyAgent, ToyEvaluator, accuracy, toy_search

@@ -22,7 +22,7 @@ from nascore.results import drawings
 from nascore.results.drawings import draw
 from nascore.results.progress import Progress, decoding, training
 from nascore.results.tables import best_trials, ranking, summary
-from nascore.spaces import Architecture, BlockSpace, ChoicesSpace
+from nascore.spaces import NASNET_A_PAPER, Architecture, BlockSpace, ChoicesSpace
 from nascore.trial import Evaluation, Proposal, Trial
 
 EMPTY = "[(1,7,0,0,0)]"
@@ -84,6 +84,14 @@ def test_large_blocks_are_drawn(tmp_path: Path) -> None:
     words, widths = drawn(largest, tmp_path)
     assert sum(words.values()) == len(graph.nodes)
     assert len(widths) == len({tuple(edge) for edge in graph.edges.tolist()})
+
+
+def test_both_cells_are_drawn(tmp_path: Path) -> None:
+    words, widths = drawn(NASNET_A_PAPER, tmp_path)
+    assert (words["Normal cell"], words["Reduction cell"]) == (1, 1)
+    graphs = NASNET_A_PAPER.graphs
+    assert sum(words.values()) == 2 + sum(len(graph.nodes) for graph in graphs)
+    assert (words["sep conv 7x7 /2"], words["output"]) == (2, 2)
 
 
 def test_lines_run_down_between_the_boxes() -> None:
