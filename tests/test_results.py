@@ -87,7 +87,7 @@ def test_large_blocks_are_drawn(tmp_path: Path) -> None:
 
 
 def test_both_cells_are_drawn(tmp_path: Path) -> None:
-    words, widths = drawn(NASNET_A_PAPER, tmp_path)
+    words, _ = drawn(NASNET_A_PAPER, tmp_path)
     assert (words["Normal cell"], words["Reduction cell"]) == (1, 1)
     graphs = NASNET_A_PAPER.graphs
     assert sum(words.values()) == 2 + sum(len(graph.nodes) for graph in graphs)
