@@ -85,7 +85,8 @@ def search(
         config = methods.with_prefix(name, config, prefix)
     built = methods.build(name, tasks.load("digits"), config, seed)
     for stage in built.stages if free else ():
-        stage.evaluator = ToyEvaluator()
+        if hasattr(stage, "evaluator"):
+            stage.evaluator = ToyEvaluator()
     return built
 
 
@@ -142,10 +143,10 @@ def a_search_trains_networks(name: str, space: str) -> None:
     config = methods.with_settings(methods.config(name, "small"), tiny(name, space))
     assert methods.config_from_json(name, built.meta["config"]) == config
     trials = list(built)
-    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+    assert [trial.number for trial in trials] == list(range(built.trials))
     good = [trial for trial in trials if trial.evaluation.ok]
     assert good
-    assert all(0 < trial.metrics["val_accuracy"] <= 1 for trial in good)
+    assert all(0 < trial.evaluation.accuracy <= 1 for trial in good)
 
 
 def a_seed_fixes_the_history(name: str) -> None:

@@ -172,7 +172,7 @@ class ToyAgent:
 
 def accuracy(job: Job, evaluation: Evaluation) -> float:
     """A reward: percent, -1 for a failure."""
-    return 100 * evaluation.metrics["val_accuracy"] if evaluation.ok else -1.0
+    return 100 * evaluation.accuracy if evaluation.ok else -1.0
 
 
 def toy_search(

@@ -170,7 +170,7 @@ def _go_on(plan: Search, store: Store, executor: Workers, time_limit: float) -> 
     """Run what is left of a search, with a progress display, and show what it found."""
     from nascore.results.progress import Progress
 
-    run, wanted = store.folder, plan.config["trials"]
+    run, wanted = store.folder, plan.trials
     have = store.trials()
     if len(have) == wanted:
         out.print(f"{run} is complete: {wanted} trials.")
@@ -183,6 +183,7 @@ def _go_on(plan: Search, store: Store, executor: Workers, time_limit: float) -> 
                     order=store.meta["order"],
                     time_limit_s=time_limit,
                     on_result=progress.result,
+                    on_progress=progress.work,
                 ):
                     progress.result(trial)  # a result may be older than this process
             except KeyboardInterrupt:

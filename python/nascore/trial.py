@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NewType, Protocol
+from typing import Any, Literal, NewType, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from nascore.spaces import Architecture
 
-Fidelity = Literal["table", "predicted", "hypernet", "proxy", "full"]
+# How far an accuracy can be trusted, in rising order; the first two are not measured by training.
+Fidelity = Literal["predicted", "hypernet", "proxy", "table", "full"]
+FIDELITIES: tuple[Fidelity, ...] = get_args(Fidelity)
 Status = Literal[
     "ok",
     "too large",
@@ -64,7 +66,8 @@ class Job:
     """One evaluation to be done: everything a worker needs besides the evaluator itself.
 
     In the folder `weights` are the weights of `init_from`, to start from; there the evaluator
-    leaves the trained ones. None: nobody will ask for them.
+    leaves the trained ones. None: nobody will ask for them. In the folder `files` is what earlier
+    stages of the search left; None where the run has no folder.
     """
 
     number: int
@@ -73,13 +76,14 @@ class Job:
     deadline_s: float | None = None
     init_from: WeightsRef | None = None
     weights: Path | None = None
+    files: Path | None = None
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What an evaluator found; `metrics` of a failed one are what was known before it failed.
 
-    Those of an ok one have `val_accuracy`, in 0..1; all are finite.
+    Those of an ok one have `accuracy_metric`, in 0..1; all are finite.
     """
 
     metrics: Mapping[str, float]
@@ -91,6 +95,17 @@ class Evaluation:
     @property
     def ok(self) -> bool:
         return self.status == "ok"
+
+    @property
+    def accuracy_metric(self) -> str:
+        """The name of its accuracy: what is predicted or generated is never called measured."""
+        names = {"predicted": "predicted_accuracy", "hypernet": "generated_accuracy"}
+        return names.get(self.fidelity, "val_accuracy")
+
+    @property
+    def accuracy(self) -> float:
+        """On validation images, as its fidelity has it, in 0..1; KeyError unless it is ok."""
+        return self.metrics[self.accuracy_metric]
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "metrics": dict(self.metrics)}
@@ -117,6 +132,11 @@ class Trial:
     @property
     def metrics(self) -> Mapping[str, float]:
         return self.evaluation.metrics
+
+    @property
+    def rank(self) -> tuple[int, float, int]:
+        """Greatest of the best trial: the surest, of those the highest reward, then the first."""
+        return FIDELITIES.index(self.evaluation.fidelity), self.reward, -self.number
 
 
 class Space(Protocol):

@@ -17,7 +17,7 @@ from nascore.networks.weights import copy_weights, save_weights
 from nascore.search.folder import RunError, unwritable
 from nascore.spaces import SKELETONS, AnySkeleton, Architecture
 from nascore.tasks import Task
-from nascore.trial import Evaluation, Job, Limits, WeightsRef
+from nascore.trial import Evaluation, Fidelity, Job, Limits, WeightsRef
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class TrainEvaluator:
     time_limit_s: float | None = None  # per architecture
     device: str = "auto"
     warm_epochs: float = 1.0
+    fidelity: Fidelity = "proxy"
 
     def __post_init__(self) -> None:
         if not 0 < self.warm_epochs <= 1:
@@ -51,7 +52,8 @@ class TrainEvaluator:
 
     def key(self, architecture: Architecture) -> str:
         setting = [asdict(value) for value in (self.skeleton, self.recipe, self.limits)]
-        text = json.dumps([self.task.fingerprint, setting, self.time_limit_s, self.warm_epochs])
+        how = (self.time_limit_s, self.warm_epochs, self.fidelity)
+        text = json.dumps([self.task.fingerprint, setting, *how])
         return f"{architecture.hash}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
@@ -67,17 +69,17 @@ class TrainEvaluator:
                 "longest_path": float(max(graph.longest_path() for graph in graphs)),
             }
             if not any(graph.layers() for graph in graphs):
-                return Evaluation(metrics, "proxy", "invalid", "empty block")
+                return Evaluation(metrics, self.fidelity, "invalid", "empty block")
         try:
             net = self.skeleton.expand(job.architecture, self.task.shape, self.task.classes)
         except ValueError as error:  # too wide; what else could be wrong was tried at the start
-            return Evaluation(metrics, "proxy", "too large", str(error))
+            return Evaluation(metrics, self.fidelity, "too large", str(error))
         cost = {"params": net.params, "macs": net.macs, "peak_bytes": net.peak_bytes}
         metrics |= {name: float(value) for name, value in cost.items()}
         for name, most in asdict(self.limits).items():
             if most is not None and cost[name] > most:
                 message = f"{name}={cost[name]:,} passes the limit {most:,}"
-                return Evaluation(metrics, "proxy", "too large", message)
+                return Evaluation(metrics, self.fidelity, "too large", message)
 
         limits_s = [s for s in (self.time_limit_s, job.deadline_s) if s is not None]
         network, recipe = build_net(net, job.seed, self.recipe.init), self.recipe
@@ -110,7 +112,7 @@ class TrainEvaluator:
         weights = None
         if fitted.status == "ok" and job.weights is not None:
             weights = self._save(network, job, job.weights)
-        return Evaluation(metrics, "proxy", fitted.status, fitted.message, weights)
+        return Evaluation(metrics, self.fidelity, fitted.status, fitted.message, weights)
 
     def _save(self, network: Network, job: Job, folder: Path) -> WeightsRef:
         text = json.dumps([self.key(job.architecture), job.init_from, job.seed])

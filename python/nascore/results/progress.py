@@ -24,7 +24,8 @@ class Progress:
         self._trials = trials
         self._before = len(done)
         self._seen: set[int] = set()
-        self._best: float | None = None
+        self._best: tuple[int, float, str] | None = None  # its fidelity's rank, accuracy, name
+        self._work: dict[str, bars.TaskID] = {}
         self._failed = 0
         self._began = time.monotonic()
         self._bar = bars.Progress(
@@ -56,6 +57,14 @@ class Progress:
         if not self._console.is_terminal and _is_due(done, self._trials):
             self._console.print(f"{done}/{self._trials} trials, {self._found()}, {text}")
 
+    def work(self, label: str, done: int, total: int) -> None:
+        """Shows how far long work is that makes no trials."""
+        if label not in self._work:
+            self._work[label] = self._bar.add_task(label, total=total, found="", left="")
+        self._bar.update(self._work[label], completed=done, visible=done < total)
+        if not self._console.is_terminal and _is_due(done, total):
+            self._console.print(f"{label}: {done}/{total}")
+
     def stop(self) -> None:
         self._bar.stop()
 
@@ -76,13 +85,17 @@ class Progress:
         if not trial.evaluation.ok:
             self._failed += 1
         else:
-            accuracy = trial.metrics["val_accuracy"]
-            self._best = accuracy if self._best is None else max(self._best, accuracy)
+            fidelity, *_ = trial.rank
+            name = trial.evaluation.accuracy_metric.removeprefix("val_").replace("_", " ")
+            found = (fidelity, trial.evaluation.accuracy, name)
+            self._best = max(self._best or found, found)
 
     def _found(self) -> str:
-        best = "none yet" if self._best is None else f"{self._best:.4f}"
         failed = f", {self._failed} failed" if self._failed else ""
-        return f"best accuracy {best}{failed}"
+        if self._best is None:
+            return f"best accuracy none yet{failed}"
+        _, accuracy, name = self._best
+        return f"best {name} {accuracy:.4f}{failed}"
 
 
 @contextmanager

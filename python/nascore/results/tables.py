@@ -11,6 +11,15 @@ from rich.table import Table
 
 from nascore.trial import Trial
 
+# What is measured and what is predicted have columns of their own.
+_COLUMNS = (
+    ("val. accuracy", "val_accuracy", ".4f"),
+    ("predicted", "predicted_accuracy", ".4f"),
+    ("by generated weights", "generated_accuracy", ".4f"),
+    ("parameters", "params", ",.0f"),
+    ("multiply-adds", "macs", ",.0f"),
+)
+
 
 def summary(meta: Mapping[str, Any], trials: Sequence[Trial]) -> str:
     """One line on what was asked and how much of it is done."""
@@ -24,7 +33,7 @@ def summary(meta: Mapping[str, Any], trials: Sequence[Trial]) -> str:
     repeats = sum(trial.repeat_of is not None for trial in trials)
     parts = [
         f"{meta['method']} on {meta['task']}, seed {meta['seed']}",
-        f"{len(trials)} of {meta['config']['trials']} trials",
+        f"{len(trials)} of {meta.get('trials', meta['config'].get('trials'))} trials",
         f"{repeats} saved by known results",
     ]
     parts += [f"{n} failed ({reason})" for reason, n in failed.most_common()]
@@ -32,24 +41,25 @@ def summary(meta: Mapping[str, Any], trials: Sequence[Trial]) -> str:
 
 
 def best_trials(trials: Sequence[Trial], n: int) -> list[Trial]:
-    """The `n` distinct architectures of the highest rewards, failed ones aside."""
+    """The trials of the highest ranks of `n` distinct architectures, failed ones aside."""
     good = (t for t in trials if t.evaluation.ok and t.repeat_of is None)
-    return sorted(good, key=lambda t: (-t.reward, t.number))[:n]
+    best: dict[str, Trial] = {}
+    for trial in sorted(good, key=lambda t: t.rank, reverse=True):
+        best.setdefault(trial.architecture.hash, trial)
+    return list(best.values())[:n]
 
 
 def ranking(trials: Sequence[Trial], n: int) -> Group:
     """The best architectures with what they reach and cost, then their codes."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("trial", "reward", "val. accuracy", "parameters", "multiply-adds"):
-        table.add_column(name, justify="right")
     best = best_trials(trials, n)
+    known = [c for c in _COLUMNS if any(c[1] in trial.metrics for trial in best)]
+    for name in ("trial", "reward", *(name for name, *_ in known)):
+        table.add_column(name, justify="right")
     for trial in best:
-        metrics = trial.metrics
-        table.add_row(
-            str(trial.number),
-            f"{trial.reward:.2f}",
-            f"{metrics['val_accuracy']:.4f}",
-            f"{metrics['params']:,.0f}",
-            f"{metrics['macs']:,.0f}",
-        )
+        cells = [
+            format(trial.metrics[metric], form) if metric in trial.metrics else ""
+            for _, metric, form in known
+        ]
+        table.add_row(str(trial.number), f"{trial.reward:.2f}", *cells)
     return Group(table, *(f"{trial.number:5}: {trial.architecture.text}" for trial in best))

@@ -17,7 +17,7 @@ import torch
 from nascore.search.folder import RunError
 from nascore.search.loop import Run
 from nascore.search.store import Asked
-from nascore.search.weights import Weights, open_weights
+from nascore.search.weights import Weights
 from nascore.trial import Agent, Evaluation, Evaluator, Job, Proposal, Reward, Trial, WeightsRef
 
 
@@ -80,8 +80,8 @@ class AskTell:
                     f"run {run.store.name} cannot go on: the agent no longer proposes what the "
                     "log says, so its version, its seed or its settings are not the same"
                 )
-        with open_weights(run.store, self.keep_weights) as weights:
-            yield from _Session(self, run, weights).trials()
+        weights = Weights(run.files, self.keep_weights) if self.keep_weights else None
+        yield from _Session(self, run, weights).trials()
 
 
 class _Session:

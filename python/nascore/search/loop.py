@@ -16,6 +16,7 @@ from nascore import _core
 from nascore.search.executors import Executor, InProcess
 from nascore.search.folder import RunError
 from nascore.search.store import Store
+from nascore.search.weights import folder_of
 from nascore.spaces import Architecture
 from nascore.trial import Job, Trial, WeightsRef
 
@@ -32,6 +33,8 @@ class Run:
     order: Order
     stops_at: float  # no evaluation starts after this time of `time.monotonic`
     on_result: Callable[[Trial], None]
+    on_progress: Callable[[str, int, int], None]  # what goes on without trials, done, of how many
+    folder: Path | None = None  # of what stages leave to each other; none behind a URL
     stage: int = 0
 
     def job(
@@ -44,7 +47,14 @@ class Run:
     ) -> Job:
         """The evaluation of a trial, with a seed of its own."""
         seed = int(_core.integers(self.seed, 1, number, 1, 2**31)[0])
-        return Job(number, architecture, seed, deadline_s, init_from, weights)
+        return Job(number, architecture, seed, deadline_s, init_from, weights, self.folder)
+
+    @property
+    def files(self) -> Path:
+        """The folder of what stages leave to each other; RunError for a run behind a URL."""
+        if self.folder is None:
+            raise RunError(f"run {self.store.name} keeps files, so it needs a folder, not a URL")
+        return self.folder
 
     def left_s(self) -> float:
         """Seconds until evaluations may no longer start, in a lock's range; 0 when it is so."""
@@ -52,8 +62,10 @@ class Run:
 
 
 class Stage(Protocol):
-    """A part of a search; its trials go into the run's store before they are yielded."""
+    """A part of a search, of so many trials, which are in the run's store before it yields them."""
 
+    @property
+    def trials(self) -> int: ...
     def run(self, run: Run) -> Iterator[Trial]: ...
 
 
@@ -68,9 +80,15 @@ class Search:
     stages: Sequence[Stage]
 
     @property
+    def trials(self) -> int:
+        """How many there are when the search is complete."""
+        return sum(stage.trials for stage in self.stages)
+
+    @property
     def meta(self) -> dict[str, Any]:
         """What a store must agree with, to be this search's."""
-        told = {"method": self.method, "config": self.config, "task": self.task, "seed": self.seed}
+        names = ("method", "config", "task", "seed", "trials")
+        told = {name: getattr(self, name) for name in names}
         meta: dict[str, Any] = json.loads(json.dumps(told))
         return meta
 
@@ -85,27 +103,30 @@ class Search:
         order: Order = "fixed",
         time_limit_s: float = math.inf,
         on_result: Callable[[Trial], None] = lambda trial: None,
+        on_progress: Callable[[str, int, int], None] = lambda label, done, total: None,
     ) -> Iterator[Trial]:
         """Runs the search, or what is left of it in `store`, and yields each trial once it is told.
 
         In "fixed" order the history is the same for any number of workers, and after any
         interruption; in "arrival" order results are told as they come, so that no worker waits.
         After `time_limit_s` seconds no evaluation starts any more, and the stage is told what has
-        ended, so that the history depends on the limit. `on_result` hears of every
-        result at once, before its turn to be told. Without `store` all is kept in memory, without
+        ended, so that the history depends on the limit. `on_result` hears of every result at once,
+        before its turn to be told; `on_progress` of long work that makes no trials: what it is, how
+        much of it is done, and how much there is. Without `store` all is kept in memory, without
         `executor` all is done in this process. Raises RunError for a store of another search.
         """
         if order not in ("fixed", "arrival"):
             raise ValueError(f"order={order!r}: it is 'fixed' or 'arrival'")
         if store is not None:
             for key, mine in self.meta.items():
-                if store.meta.get(key) != mine:
+                if key != "trials" and store.meta.get(key) != mine:
                     raise RunError(
                         f"run {store.name} is of another search: "
                         f"its {key} is {store.meta.get(key)!r}, not {mine!r}"
                     )
         stops_at = time.monotonic() + time_limit_s
-        return self._run(store, executor or InProcess(), order, stops_at, on_result)
+        told = (on_result, on_progress)
+        return self._run(store, executor or InProcess(), order, stops_at, *told)
 
     def _run(
         self,
@@ -114,9 +135,13 @@ class Search:
         order: Order,
         stops_at: float,
         on_result: Callable[[Trial], None],
+        on_progress: Callable[[str, int, int], None],
     ) -> Iterator[Trial]:
-        with nullcontext(store) if store else Store.create(None, self.meta) as log:
-            run = Run(log, executor, self.seed, order, stops_at, on_result)
+        with (
+            nullcontext(store) if store else Store.create(None, self.meta) as log,
+            folder_of(log) as folder,
+        ):
+            run = Run(log, executor, self.seed, order, stops_at, on_result, on_progress, folder)
             for place, stage in enumerate(self.stages):
                 yield from stage.run(replace(run, stage=place))
                 if run.left_s() <= 0:

@@ -25,7 +25,7 @@ class EarlyStop:
         metrics = evaluation.metrics
         if not evaluation.ok or not metrics["density"]:
             return self.floor
-        accuracy = 100 * metrics["val_accuracy"]
+        accuracy = 100 * evaluation.accuracy
         mflops = 2 * metrics["macs"] / 1e6
         return max(self.floor, early_stop(accuracy, mflops, metrics["density"], self.mu, self.rho))
 
@@ -41,4 +41,4 @@ class Accuracy:
     def __call__(self, job: Job, evaluation: Evaluation) -> float:
         if not evaluation.ok:
             return self.floor
-        return self.scale * float(evaluation.metrics["val_accuracy"] ** self.power)
+        return self.scale * math.pow(evaluation.accuracy, self.power)

@@ -16,12 +16,16 @@ from nascore.search.database import meta as _meta
 from nascore.search.database import snapshots as _snapshots
 from nascore.search.database import trials as _trials
 from nascore.search.folder import RunError
-from nascore.trial import Evaluation, Proposal, Trial
+from nascore.trial import FIDELITIES, Evaluation, Proposal, Trial
 
 FORMAT = 1  # raise it when the tables change
 
 # Made once: making one costs as much as running it, which is done for every trial.
 _FINISH = _trials.update().where(_trials.c.number == sa.bindparam("of"))
+_FIDELITY = sa.case(
+    {name: i for i, name in enumerate(FIDELITIES)},
+    value=_trials.c.evaluation["fidelity"].as_string(),
+)
 _EVALUATION = sa.select(_trials.c.evaluation).where(_trials.c.number == sa.bindparam("of"))
 
 
@@ -156,7 +160,7 @@ class Store:
             connection.execute(update.values(tell_event=event, told_at=time.time()))
         self._event = event
         candidates = [t for t in (self._best, *trials) if t and t.evaluation.ok]
-        best = max(candidates, key=lambda t: (t.reward, -t.number), default=None)
+        best = max(candidates, key=lambda t: t.rank, default=None)
         if best is not self._best:
             self._best = best
             self._write_best()
@@ -224,7 +228,7 @@ class Store:
         return [_trial(row) for row in self._rows(_trials.c.evaluation.is_not(None))]
 
     def best(self) -> Trial | None:
-        """The told trial of the highest reward, failed ones aside; of equals, the first."""
+        """The told trial of the highest rank, failed ones aside."""
         return self._best
 
     def _rows(self, *conditions: sa.ColumnElement[bool]) -> Sequence[Any]:
@@ -262,7 +266,8 @@ class Store:
         self._event = max(latest[1] or 0, latest[2] or 0)
         told = sa.select(_trials).where(_trials.c.tell_event.is_not(None))
         with self._database.transaction() as connection:
-            rows = connection.execute(told.order_by(_trials.c.reward.desc(), _trials.c.number))
+            by_rank = (_FIDELITY.desc(), _trials.c.reward.desc(), _trials.c.number)
+            rows = connection.execute(told.order_by(*by_rank))
             self._best = next((_trial(r) for r in rows if r.evaluation["status"] == "ok"), None)
 
     def _write_files(self) -> None:

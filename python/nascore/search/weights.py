@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nascore.search import folder
-from nascore.search.folder import RunError
 from nascore.search.store import Store
 from nascore.trial import Trial, WeightsRef
 
@@ -23,8 +22,7 @@ class Weights:
     """
 
     def __init__(self, path: Path, keep: int) -> None:
-        folder.make(path)
-        self.path = path.absolute()
+        self.path = path
         self._keep = keep
         self._best: list[tuple[float, int, WeightsRef]] = []  # the reward's negative, the trial
         self._spare: set[WeightsRef] = set()  # of trials that are not among the best any more
@@ -50,17 +48,14 @@ class Weights:
 
 
 @contextmanager
-def open_weights(store: Store, keep: int) -> Iterator[Weights | None]:
-    """The weights of a run, None where it keeps none; those of a run in memory are gone after it.
-
-    Raises RunError for a run behind a URL, which has no folder.
-    """
-    if keep == 0:
-        yield None
-    elif store.folder:
-        yield Weights(store.folder / "weights", keep)
+def folder_of(store: Store) -> Iterator[Path | None]:
+    """Where a run keeps weights, None behind a URL; what a run in memory has there goes with it."""
+    if store.folder:
+        path = store.folder / "weights"
+        folder.make(path)
+        yield path.absolute()
     elif "://" in store.name:
-        raise RunError(f"run {store.name} keeps weights, so it needs a folder, not a URL")
+        yield None
     else:
-        with tempfile.TemporaryDirectory(prefix="nascore-") as path:
-            yield Weights(Path(path), keep)
+        with tempfile.TemporaryDirectory(prefix="nascore-") as temporary:
+            yield Path(temporary)
