@@ -1,0 +1,156 @@
+"""Faster BlockQNN (Zhong et al., TPAMI 2020): BlockQNN with most of the rewards predicted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from nascore.agents.predicted_rewards import PredictedRewards
+from nascore.evaluators.table import TableEvaluator
+from nascore.evaluators.train import TrainEvaluator
+from nascore.methods import _problem, _search, blockqnn
+from nascore.networks.recipe import Recipe
+from nascore.search import Search
+from nascore.search.finalists import Finalists
+from nascore.surrogates.peephole import Peephole
+from nascore.tasks import Task
+from nascore.trial import Space, Trial
+
+
+@dataclass(frozen=True)
+class PeepholeConfig:
+    """The predictor's widths and training: every value but the embedding's width is a choice."""
+
+    embedding: int = 40
+    hidden: int = 100
+    members: int = 5
+    steps: int = 300
+    batch: int = 64
+    lr: float = 5e-3
+    weight_decay: float = 1e-3
+
+
+_PREDICTOR = PeepholeConfig()
+_TOP = replace(Recipe.search(), epochs=60)
+
+
+@dataclass(frozen=True)
+class Config(blockqnn.Config):
+    """BlockQNN's values, and whose rewards are predicted; the paper gives none of these.
+
+    `trials` are true trainings, for which `trials` / `share` blocks are drawn.
+    """
+
+    trials: int = 114  # of 11,392 blocks
+    batch: int = 6
+    share: float = 0.01  # of the blocks truly trained: 20 hours of a GPU are 0.9 % of 96 GPU days
+    warm_up: int = 36  # true trainings before the first prediction
+    refit_every: int = 6  # true trainings between two
+    chance: float = 0.25  # of true trainings that are of blocks drawn by chance
+    kappa: float = 1.0  # standard deviations that a block's accuracy may be above its mean
+    predictor: PeepholeConfig = _PREDICTOR
+    top: int = 5  # blocks trained once more in the end
+    top_recipe: Recipe = _TOP
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share={self.share} must be above 0, and 1 at most")
+        for name in ("warm_up", "refit_every", "top"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+
+    @property
+    def blocks(self) -> int:
+        """How many are drawn, of which `trials` are truly trained."""
+        return math.ceil(self.trials / self.share - 1e-9)
+
+
+def paper() -> Config:
+    """The published search, for a GPU server."""
+    return Config()
+
+
+def small() -> Config:
+    """A search for two CPU cores and small images, in minutes."""
+    # Chosen by the reward on the block table, seeds 0 to 39.
+    return Config(
+        **{
+            **vars(blockqnn.small()),
+            "trials": 40,
+            "batch": 4,
+            "share": 0.05,
+            "warm_up": 12,
+            "refit_every": 4,
+            "predictor": PeepholeConfig(embedding=16, hidden=32, steps=200, weight_decay=3e-3),
+            "top": 3,
+            "top_recipe": replace(_problem.SMALL_BLOCK.recipe, epochs=18),
+        }
+    )
+
+
+def predictor(config: Config, seed: int) -> Peephole:
+    """The network that predicts accuracies, untrained."""
+    return Peephole(config.max_layers, seed, **asdict(config.predictor))
+
+
+def agent(
+    config: Config, space: Space, seed: int, evaluator: TrainEvaluator | TableEvaluator
+) -> PredictedRewards:
+    """The learner that `config` describes; `evaluator` knows what blocks cost."""
+    return PredictedRewards(
+        space,
+        seed,
+        trials=config.blocks,
+        schedule=config.epsilon,
+        alpha=config.alpha,
+        gamma=config.gamma,
+        initial_q=config.initial_q,
+        replay=config.replay,
+        shaping=config.shaping,
+        predictor=predictor(config, seed),
+        known=evaluator.known,
+        reward=config.reward(),
+        epochs=config.recipe.epochs,
+        trained=config.trials,
+        warm_up=config.warm_up,
+        refit_every=config.refit_every,
+        chance=config.chance,
+        kappa=config.kappa,
+    )
+
+
+def build(task: Task, config: Config, seed: int) -> Search:
+    """The search of this method over `task`."""
+    evaluator = config.evaluator(task)
+    learner = agent(config, config.space(task), seed, evaluator)
+    searched = _search.search("faster_blockqnn", task, config, config, learner, seed)
+    final = replace(evaluator, recipe=config.top_recipe, fidelity="full")
+    last = Finalists(final, config.reward(), config.top, config.time_limit_s)
+    return replace(searched, stages=[*searched.stages, last])
+
+
+def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
+    """How many blocks were truly trained, and what predictions were worth where they were tested.
+
+    Tested are those that were made before the block was trained, most often as it was promising.
+    """
+    searched = trials[: config.trials]
+    trained = sum(t.repeat_of is None and "params" in t.metrics for t in searched)
+    tested = [t for t in searched if t.evaluation.ok and "predicted_accuracy" in t.metrics]
+    found = {"truly trained blocks": trained}
+    if len(searched) == config.trials:
+        found |= {
+            "drawn blocks": config.blocks,
+            "share truly trained": round(trained / config.blocks, 4),
+        }
+    if len(tested) > 1:
+        guess = np.array([t.metrics["predicted_accuracy"] for t in tested])
+        truth = np.array([t.metrics["val_accuracy"] for t in tested])
+        found |= {
+            "mean error of tested predictions": round(float(np.abs(guess - truth).mean()), 4),
+        }
+    return found
