@@ -85,7 +85,7 @@ def small() -> Config:
             "share": 0.05,
             "warm_up": 12,
             "refit_every": 4,
-            "predictor": PeepholeConfig(embedding=16, hidden=32, steps=200, weight_decay=3e-3),
+            "predictor": PeepholeConfig(embedding=16, hidden=32, steps=100, lr=1e-2),
             "top": 3,
             "top_recipe": replace(_problem.SMALL_BLOCK.recipe, epochs=18),
         }
