@@ -142,7 +142,8 @@ def test_5_predicted_and_measured_accuracies_are_apart() -> None:
             assert trial.evaluation.accuracy == trial.metrics["val_accuracy"]
     # What wins was trained in earnest, the best of the search first.
     assert [trial.evaluation.fidelity for trial in final] == ["full"] * 2
-    assert all(trial.metrics["epochs"] == 2 for trial in final)
+    assert all(trial.repeat_of is None for trial in final)
+    assert all(trial.metrics["epochs"] >= 2 for trial in final)
     assert not any("predicted_accuracy" in trial.metrics for trial in final)
     ranked = sorted(searched, key=lambda t: t.reward, reverse=True)
     assert final[0].architecture == ranked[0].architecture

@@ -25,7 +25,7 @@ def peephole(seed: int = 0, **changes: Any) -> Peephole:
         "embedding": 8,
         "hidden": 16,
         "members": 2,
-        "steps": 60,
+        "steps": 20,
         "batch": 32,
         "lr": 1e-2,
         "weight_decay": 0.0,
@@ -44,7 +44,7 @@ def planted(n: int, seed: int) -> tuple[list[Architecture], list[list[float]], l
 
 
 def test_it_learns_from_codes_and_epochs() -> None:
-    model = peephole()
+    model = peephole(steps=200)
     model.fit(*planted(150, 1))
     blocks, numbers, truth = planted(150, 2)
     mean, std = model.predict(blocks, numbers)
