@@ -121,7 +121,7 @@ def searches(seeds: int) -> dict[str, Floats]:
         full = history(blockqnn.agent(FULL, SPACE, seed), FULL.trials, FULL.batch, seed)
         quarter = trainings(full) // 4
         config = replace(FASTER, trials=quarter, warm_up=8)
-        lstm, line = (faster_blockqnn.agent(config, SPACE, seed, table) for _ in range(2))
+        lstm, line = (faster_blockqnn.agent(config, SPACE, seed, table.known) for _ in range(2))
         line.predictor = Line()  # type: ignore[assignment]
         by_chance = history(Random(SPACE, seed), FULL.trials, 1, seed)
         trained = [t for t in by_chance if t.repeat_of is None][:quarter]

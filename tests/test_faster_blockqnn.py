@@ -16,15 +16,18 @@ from method_kit import QUICK, TINY
 from nascore import methods, tables, tasks
 from nascore.agents.random import Random
 from nascore.evaluators.table import TableEvaluator, read_table
+from nascore.evaluators.train import TrainEvaluator
 from nascore.methods import blockqnn, faster_blockqnn
-from nascore.search import AskTell, Search
+from nascore.search import AskTell, Search, Store
+from nascore.search.finalists import Finalists
 from nascore.spaces import Architecture, BlockSpace, Skeleton
 from nascore.surrogates.peephole import Peephole
-from nascore.tables.make import blocks
+from nascore.tables.make import SKELETON, blocks
 from nascore.trial import Agent, Evaluation, Job, Trial
 
 TABLE = read_table(tables.BLOCKS)
 SPACE = BlockSpace(tables.MAX_LAYERS)
+SCORES = TableEvaluator(TABLE, "short")
 CONFIG = replace(methods.config("faster_blockqnn"), max_layers=tables.MAX_LAYERS)
 
 
@@ -32,15 +35,14 @@ CONFIG = replace(methods.config("faster_blockqnn"), max_layers=tables.MAX_LAYERS
 class Counting:
     """The table, and what was looked up in it."""
 
-    table: TableEvaluator = field(default_factory=lambda: TableEvaluator(TABLE, "short"))
     seen: list[str] = field(default_factory=list)
 
     def key(self, architecture: Architecture) -> str:
-        return self.table.key(architecture)
+        return SCORES.key(architecture)
 
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
         self.seen += [job.architecture.hash for job in jobs]
-        return self.table.evaluate(jobs)
+        return SCORES.evaluate(jobs)
 
 
 def searched(agent: Agent, trials: int, batch: int, seed: int) -> tuple[list[Trial], list[str]]:
@@ -52,7 +54,7 @@ def searched(agent: Agent, trials: int, batch: int, seed: int) -> tuple[list[Tri
 
 def faster(seed: int, **changes: Any) -> tuple[list[Trial], list[str], int]:
     config = replace(CONFIG, **changes)
-    agent = faster_blockqnn.agent(config, SPACE, seed, TableEvaluator(TABLE, "short"))
+    agent = faster_blockqnn.agent(config, SPACE, seed, SCORES.known)
     return *searched(agent, config.trials, config.batch, seed), agent.drawn
 
 
@@ -66,7 +68,7 @@ def test_1_the_share_that_is_truly_trained() -> None:
     assert shown["truly trained blocks"] == 20
     assert shown["drawn blocks"] == 200
     assert shown["share truly trained"] == 0.1
-    assert 0 < shown["mean error of tested predictions"] < 0.5
+    assert 0 < shown["mean error of predictions"] < 0.5
     assert methods.config("faster_blockqnn", "paper").blocks == pytest.approx(11_392, rel=1e-2)
 
 
@@ -181,13 +183,41 @@ def test_it_learns_from_all_blocks_and_trains_the_promising() -> None:
 
 
 def test_settings_that_make_no_sense() -> None:
-    for name, value in (("share", 0.0), ("share", 1.5), ("warm_up", 0), ("top", 0)):
+    wrong = [("share", 0.0), ("share", 1.5), ("warm_up", 0), ("top", 0), ("chance", 2.0)]
+    for name, value in (*wrong, ("kappa", -1.0)):
         with pytest.raises(ValueError, match=f"{name}={value}"):
             replace(CONFIG, **{name: value})
     with pytest.raises(ValueError, match="trained=9 must be at most trials=8"):
         predicted_rewards(0, trials=8, trained=9)
     with pytest.raises(ValueError, match="chance=2"):
         predicted_rewards(0, chance=2.0)
+
+
+def test_costs_of_blocks_are_known_without_the_table() -> None:
+    trained = TrainEvaluator(tasks.load("digits"), SKELETON, CONFIG.recipe)
+    for block in blocks(2)[::7]:
+        ours, theirs = trained.known(block), SCORES.known(block)
+        assert (ours.status, ours.message) == (theirs.status, theirs.message)
+        for name, value in theirs.metrics.items():
+            assert ours.metrics[name] == pytest.approx(value, abs=1e-4)
+
+
+def test_finalists() -> None:
+    def run(n: int, store: Store) -> list[Trial]:
+        first = AskTell(Random(SPACE, 0), SCORES, CONFIG.reward(), 3)
+        last = Finalists(TableEvaluator(TABLE, "long"), CONFIG.reward(), n)
+        return list(Search("table", {}, "table", 0, [first, last]).run(store))
+
+    with Store.create(None, Search("table", {}, "table", 0, []).meta) as store:
+        trials = run(4, store)
+        assert run(4, store) == []  # it is complete
+        assert store.trials() == trials
+    ranked = sorted((t for t in trials[:3] if t.evaluation.ok), key=lambda t: -t.reward)
+    good = list(dict.fromkeys(trial.architecture for trial in ranked))
+    assert [t.architecture for t in trials[3:]] == (good * 4)[:4]
+    assert [t.repeat_of is None for t in trials[3:]] == [i < len(good) for i in range(4)]
+    with pytest.raises(ValueError, match="trials=0"):
+        Finalists(SCORES, CONFIG.reward(), 0)
 
 
 def test_depthwise_variant() -> None:

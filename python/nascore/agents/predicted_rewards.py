@@ -96,11 +96,11 @@ class PredictedRewards(QLearning):
             size = max(1, (self.trials - self._drawn) // left)
         group = self._group(size)
         for _ in range(_PATIENCE):
-            pool = [name for name in self._found if self._trainable(name)]
-            if pool:
+            if pool := [name for name in self._found if self._trainable(name)]:
                 break
             group = self._group(1)
-        name = self._choose_one([n for n in group if n in pool], pool) if pool else group[-1]
+        fresh = [name for name in group if self._trainable(name)]
+        name = self._choose_one(fresh or pool, pool) if pool else group[-1]
         self._proposed += 1
         self._taken.add(name)
         guess = self._guesses.get(name)
@@ -111,9 +111,8 @@ class PredictedRewards(QLearning):
 
     def _choose_one(self, fresh: Sequence[str], pool: Sequence[str]) -> str:
         luck = _core.uniform(self.seed, _LUCK, self._proposed, 1)[0]
-        if luck < self.chance or not self._values:
-            among = fresh or pool
-            return among[int(_core.integers(self.seed, _PICK, self._proposed, 1, len(among))[0])]
+        if luck < self.chance or not self.predictor.fitted:
+            return fresh[int(_core.integers(self.seed, _PICK, self._proposed, 1, len(fresh))[0])]
         return max(pool, key=lambda name: self._values[name][1])
 
     def _group(self, n: int) -> list[str]:

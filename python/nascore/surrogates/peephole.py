@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from nascore import _core
+from nascore.networks.training import threads
 from nascore.spaces import Architecture
 from nascore.surrogates.canonical import canonical_rows
 
@@ -111,16 +112,16 @@ class Peephole:
             self._weights.values(), self.lr, weight_decay=self.weight_decay, foreach=True
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
-        n = len(wanted)
-        for step in range(self.steps):
-            picks = self._picks(step, n)
-            out = self._forward(rows[picks], lengths[picks], scaled[picks])
-            loss = functional.smooth_l1_loss(out, wanted[picks], reduction="sum")
-            optimizer.zero_grad()
-            # The members' losses add up, so each learns alone.
-            torch.autograd.backward(loss / picks.shape[1])
-            optimizer.step()
-            schedule.step()
+        with threads(1):  # their number would show in the sums
+            for step in range(self.steps):
+                picks = self._picks(step, len(wanted))
+                out = self._forward(rows[picks], lengths[picks], scaled[picks])
+                loss = functional.smooth_l1_loss(out, wanted[picks], reduction="sum")
+                optimizer.zero_grad()
+                # The members' losses add up, so each learns alone.
+                torch.autograd.backward(loss / picks.shape[1])
+                optimizer.step()
+                schedule.step()
         self._weights = {name: w.detach() for name, w in self._weights.items()}
         self._fits += 1
 
@@ -138,7 +139,7 @@ class Peephole:
         for first in range(0, len(blocks), 1024):
             part = slice(first, first + 1024)
             many = (t[part].expand(self.members, *t[part].shape) for t in (rows, lengths, scaled))
-            with torch.no_grad():
+            with torch.no_grad(), threads(1):
                 parts.append(self._forward(*many).double())
         out = torch.cat(parts, 1) * self._scale[1] + self._scale[0]  # [m, n]
         out = out.clamp(0, 1)
