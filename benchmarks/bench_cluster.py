@@ -18,11 +18,11 @@ from nascore.search import AskTell, RayWorkers, Search, Store, Watched
 from nascore.spaces import ChoicesSpace
 from nascore.trial import Job
 
-TESTS = str(Path(__file__).parents[1] / "tests")
-sys.path.append(TESTS)
-os.environ["PYTHONPATH"] = os.pathsep.join([TESTS, os.environ.get("PYTHONPATH", "")])
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from toys import ToyEvaluator, accuracy
 
+TESTS = sys.path[-1]  # which Ray's processes need too
+os.environ["PYTHONPATH"] = os.pathsep.join([TESTS, os.environ.get("PYTHONPATH", "")])
 ray = pytest.importorskip("ray")
 SPACE = ChoicesSpace((10,) * 8)
 SLEEP_S, TRIALS, MANY = 0.25, 80, 10_000
