@@ -63,6 +63,7 @@ QUICK = {
     "faster_blockqnn": (
         "warm_up=2",
         "refit_every=20",
+        "share=0.2",
         "predictor.hidden=8",
         "predictor.steps=5",
         "top=2",

@@ -44,7 +44,7 @@ def planted(n: int, seed: int) -> tuple[list[Architecture], list[list[float]], l
 
 
 def test_it_learns_from_codes_and_epochs() -> None:
-    model = peephole(steps=200)
+    model = peephole(steps=120)
     model.fit(*planted(150, 1))
     blocks, numbers, truth = planted(150, 2)
     mean, std = model.predict(blocks, numbers)
