@@ -36,8 +36,8 @@ Floats = npt.NDArray[np.float64]
 ROWS = read_table(TABLE)
 FULL = replace(methods.config("blockqnn"), max_layers=tables.MAX_LAYERS)
 FASTER = replace(methods.config("faster_blockqnn"), max_layers=tables.MAX_LAYERS)
-# More blocks than a search trains, so a wider network and more steps than the small preset.
-WIDER = replace(FASTER.predictor, hidden=64, steps=300, lr=5e-3)
+# More blocks than a search trains, so a wider network than the small preset's.
+WIDER = replace(FASTER.predictor, hidden=64, lr=5e-3)
 
 
 class Line:

@@ -22,7 +22,7 @@ from nascore.surrogates.peephole import Peephole
 from nascore.trial import Agent, Evaluation, Proposal, Space, Trial, WeightsRef
 
 SPACE = BlockSpace(4)
-TRAINING = {"steps": 10, "batch": 16, "lr": 1e-2, "weight_decay": 1e-3}
+TRAINING = {"epochs": 10, "batch": 16, "lr": 1e-2, "weight_decay": 1e-3}
 
 
 def q_learning(

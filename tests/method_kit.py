@@ -65,7 +65,7 @@ QUICK = {
         "refit_every=20",
         "share=0.2",
         "predictor.hidden=8",
-        "predictor.steps=5",
+        "predictor.epochs=5",
         "top=2",
         "top_recipe.epochs=2",
     )

@@ -82,7 +82,7 @@ def test_2_held_out_blocks_are_ordered_better_than_by_size() -> None:
     convs = np.array([any(row[1] == 1 for row in block.code) for block in measured])
     order = np.random.default_rng(0).permutation(len(rows))
     known, held_out = order[: len(order) // 2], order[len(order) // 2 :]
-    settings = vars(CONFIG.predictor) | {"hidden": 64, "steps": 250}
+    settings = vars(CONFIG.predictor) | {"hidden": 64, "lr": 5e-3}
     model = Peephole(tables.MAX_LAYERS, 0, **settings)
     model.fit([measured[i] for i in known], numbers[known], truth[known])
     guess, _ = model.predict([measured[i] for i in held_out], numbers[held_out])
@@ -118,7 +118,7 @@ def best(trials: Sequence[Trial]) -> float:
 def test_4_unseen_layers_and_the_largest_index() -> None:
     space = BlockSpace(23)
     model = Peephole(
-        23, 0, embedding=4, hidden=8, members=2, steps=5, batch=8, lr=1e-2, weight_decay=0.0
+        23, 0, embedding=4, hidden=8, members=2, epochs=5, batch=8, lr=1e-2, weight_decay=0.0
     )
     chain = space.architecture([(i, 1, 3, i - 1, 0) for i in range(1, 24)])
     pool = space.architecture("[(1,2,3,0,0)]")

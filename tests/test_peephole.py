@@ -25,7 +25,7 @@ def peephole(seed: int = 0, **changes: Any) -> Peephole:
         "embedding": 8,
         "hidden": 16,
         "members": 2,
-        "steps": 20,
+        "epochs": 20,
         "batch": 32,
         "lr": 1e-2,
         "weight_decay": 0.0,
@@ -44,7 +44,7 @@ def planted(n: int, seed: int) -> tuple[list[Architecture], list[list[float]], l
 
 
 def test_it_learns_from_codes_and_epochs() -> None:
-    model = peephole(steps=120)
+    model = peephole(epochs=30)
     model.fit(*planted(150, 1))
     blocks, numbers, truth = planted(150, 2)
     mean, std = model.predict(blocks, numbers)
@@ -58,7 +58,7 @@ def test_it_learns_from_codes_and_epochs() -> None:
 
 def test_it_reads_as_torch_does() -> None:
     """One member against torch's own LSTM with the same weights, block by block."""
-    model = peephole(members=1, steps=3)
+    model = peephole(members=1, epochs=3)
     blocks, numbers, accuracies = planted(12, 1)
     model.fit(blocks, numbers, accuracies)
     weights = {name: w[0] for name, w in model._weights.items()}
@@ -152,7 +152,7 @@ def test_bad_input() -> None:
         peephole().predict(blocks, numbers)
     with pytest.raises(ValueError, match="no blocks"):
         peephole().fit([], [], [])
-    model = peephole(steps=1)
+    model = peephole(epochs=1)
     model.fit(blocks, numbers, accuracies)
     assert [part.shape for part in model.predict([], [])] == [(0,), (0,)]
     deep = BlockSpace(8).architecture([(i, 1, 3, i - 1, 0) for i in range(1, 9)])

@@ -27,7 +27,7 @@ class PeepholeConfig:
     embedding: int = 40
     hidden: int = 100
     members: int = 5
-    steps: int = 300
+    epochs: int = 40
     batch: int = 64
     lr: float = 5e-3
     weight_decay: float = 1e-3
@@ -89,7 +89,7 @@ def small() -> Config:
             "share": 0.05,
             "warm_up": 12,
             "refit_every": 4,
-            "predictor": PeepholeConfig(embedding=16, hidden=32, steps=100, lr=1e-2),
+            "predictor": PeepholeConfig(embedding=16, hidden=32, lr=1e-2),
             "top": 3,
             "top_recipe": replace(_problem.SMALL_BLOCK.recipe, epochs=18),
         }

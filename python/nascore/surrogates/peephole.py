@@ -43,7 +43,7 @@ class Peephole:
         embedding: int,
         hidden: int,
         members: int,
-        steps: int,
+        epochs: int,
         batch: int,
         lr: float,
         weight_decay: float,
@@ -53,7 +53,7 @@ class Peephole:
             "embedding": embedding,
             "hidden": hidden,
             "members": members,
-            "steps": steps,
+            "epochs": epochs,
             "batch": batch,
         }
         for name, value in sizes.items():
@@ -63,7 +63,7 @@ class Peephole:
         self.seed = seed
         self.hidden = hidden
         self.members = members
-        self.steps = steps
+        self.epochs = epochs
         self.batch = batch
         self.lr = lr
         self.weight_decay = weight_decay
@@ -111,9 +111,10 @@ class Peephole:
         optimizer = torch.optim.Adam(
             self._weights.values(), self.lr, weight_decay=self.weight_decay, foreach=True
         )
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
+        steps = self.epochs * -(-len(wanted) // self.batch)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         with threads(1):  # their number would show in the sums
-            for step in range(self.steps):
+            for step in range(steps):
                 picks = self._picks(step, len(wanted))
                 out = self._forward(rows[picks], lengths[picks], scaled[picks])
                 loss = functional.smooth_l1_loss(out, wanted[picks], reduction="sum")
