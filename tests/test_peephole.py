@@ -72,7 +72,7 @@ def test_it_reads_as_torch_does() -> None:
         lstm.bias_ih_l0.copy_(bias.flatten())
         lstm.bias_hh_l0.zero_()
         predicted, _ = model.predict(blocks, numbers)
-        scaled = model._scaled(numbers)
+        scaled = model._scaled(np.log(numbers))
         for block, number, got in zip(blocks, scaled, predicted, strict=True):
             state = torch.zeros(16)
             if len(rows := canonical_rows(block)):
@@ -155,6 +155,10 @@ def test_bad_input() -> None:
     model = peephole(epochs=1)
     model.fit(blocks, numbers, accuracies)
     assert [part.shape for part in model.predict([], [])] == [(0,), (0,)]
+    with pytest.raises(ValueError, match=r"numbers must be epochs, params, macs .* the least 0"):
+        model.fit(blocks, [[12.0, 0.0, 1e6]] * 4, accuracies)
+    with pytest.raises(ValueError, match=r"accuracies has shape \(3,\); give one for each block"):
+        model.fit(blocks, numbers, accuracies[:3])
     deep = BlockSpace(8).architecture([(i, 1, 3, i - 1, 0) for i in range(1, 9)])
     with pytest.raises(ValueError, match="8 layers, this predictor reads 6"):
         model.predict([deep], [[12.0, 1e4, 1e6]])

@@ -131,7 +131,15 @@ def build(task: Task, config: Config, seed: int) -> Search:
     """The search of this method over `task`."""
     evaluator = config.evaluator(task)
     learner = agent(config, config.space(task), seed, evaluator.known)
-    searched = _search.search("faster_blockqnn", task, config, config, learner, seed)
+    searched = _search.search(
+        "faster_blockqnn",
+        task,
+        config,
+        config,
+        learner,
+        seed,
+        snapshot_every=config.refit_every,  # to fit the predictor again would cost more
+    )
     final = replace(evaluator, recipe=config.top_recipe, fidelity="full")
     last = Finalists(final, config.reward(), config.top, config.time_limit_s)
     return replace(searched, stages=[*searched.stages, last])

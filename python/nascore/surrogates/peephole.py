@@ -16,6 +16,7 @@ from nascore.spaces import Architecture
 from nascore.surrogates.canonical import canonical_rows
 
 _WEIGHTS, _BATCHES = 60, 61  # random streams
+_AT_ONCE = 256  # blocks, so that memory stays small
 _TYPES, _KERNELS = 8, 16  # sizes of the tables, which hold what no code has yet
 
 Floats = npt.NDArray[np.float64]
@@ -99,12 +100,14 @@ class Peephole:
         """Learns accuracies `[n]` in 0..1 of blocks `[n]` with `NUMBERS` `[n, 3]`, all above 0."""
         if not blocks:
             raise ValueError("there are no blocks to fit")
+        given = np.asarray(accuracies, np.float64)
+        if given.shape != (len(blocks),):
+            raise ValueError(f"accuracies has shape {given.shape}; give one for each block")
         rows, lengths = self._rows(blocks)
-        logs = np.log(np.asarray(numbers, np.float64))
+        logs = self._logs(blocks, numbers)
         spread = logs.std(0)
         self._numbers = (logs.mean(0), np.where(spread > 1e-6, spread, 1.0))  # one may be constant
-        scaled = self._scaled(numbers)
-        given = np.asarray(accuracies, np.float64)
+        scaled = self._scaled(logs)
         self._scale = (float(given.mean()), max(float(given.std()), 1e-6))
         wanted = torch.from_numpy((given - self._scale[0]) / self._scale[1]).float()
         self._weights = {name: w.requires_grad_() for name, w in self._start().items()}
@@ -132,13 +135,13 @@ class Peephole:
         """Mean and standard deviation over the members of the accuracy, each `[n]`."""
         if not self.fitted:
             raise ValueError("the predictor was not fitted")
-        rows, lengths = self._rows(blocks)
-        scaled = self._scaled(numbers)
         if not blocks:
             return np.empty(0), np.empty(0)
+        rows, lengths = self._rows(blocks)
+        scaled = self._scaled(self._logs(blocks, numbers))
         parts = []
-        for first in range(0, len(blocks), 1024):
-            part = slice(first, first + 1024)
+        for first in range(0, len(blocks), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
             many = (t[part].expand(self.members, *t[part].shape) for t in (rows, lengths, scaled))
             with torch.no_grad(), threads(1):
                 parts.append(self._forward(*many).double())
@@ -153,19 +156,27 @@ class Peephole:
                 self._known[block.hash] = canonical_rows(block)
         found = [self._known[block.hash] for block in blocks]
         lengths = torch.tensor([len(rows) for rows in found])
-        if len(lengths) and int(lengths.max()) > self.max_layers:
+        if int(lengths.max()) > self.max_layers:
             raise ValueError(
                 f"a block has {int(lengths.max())} layers, this predictor reads {self.max_layers}"
             )
-        out = torch.zeros(len(found), max(1, *map(len, found)) if found else 1, 4, dtype=torch.long)
+        out = torch.zeros(len(found), int(lengths.max()), 4, dtype=torch.long)
         for i, rows in enumerate(found):
             out[i, : len(rows)] = torch.from_numpy(rows)
         return out, lengths
 
-    def _scaled(self, numbers: npt.ArrayLike) -> torch.Tensor:
+    def _logs(self, blocks: Sequence[Architecture], numbers: npt.ArrayLike) -> Floats:
+        given = np.asarray(numbers, np.float64)
+        if given.shape != (len(blocks), len(self.NUMBERS)) or not (given > 0).all():
+            raise ValueError(
+                f"numbers must be {', '.join(self.NUMBERS)} of each block, all above 0; "
+                f"got shape {given.shape}, the least {given.min(initial=np.inf)}"
+            )
+        return np.log(given)
+
+    def _scaled(self, logs: Floats) -> torch.Tensor:
         assert self._numbers is not None
         mean, std = self._numbers
-        logs = np.log(np.asarray(numbers, np.float64)).reshape(-1, len(self.NUMBERS))
         return torch.from_numpy((logs - mean) / std).float()
 
     def _forward(
