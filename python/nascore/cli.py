@@ -74,7 +74,7 @@ def methods() -> None:
     from nascore import methods
 
     for name in methods.names():
-        out.print(Text.assemble((f"{name:14} ", "bold"), methods.describe(name)))
+        out.print(Text.assemble((f"{name:16}", "bold"), methods.describe(name)))
 
 
 @app.command()
@@ -83,7 +83,7 @@ def tasks() -> None:
     from nascore import tasks
 
     for name, line in tasks.names().items():
-        out.print(Text.assemble((f"{name:14} ", "bold"), line))
+        out.print(Text.assemble((f"{name:16}", "bold"), line))
     out.print("or a Hugging Face image data set, or a folder of images or parquet files")
 
 
