@@ -21,11 +21,11 @@ ConnectionSpace::ConnectionSpace(std::vector<int> candidates, int fan_in)
     : candidates_(std::move(candidates)) {
   require(!candidates_.empty(), "candidates is empty: give the number for one node at least");
   require(fan_in >= 1, "fan_in=" + std::to_string(fan_in) + " must be at least 1");
-  for (const int count : candidates_) {
+  for (int node = 0; node < static_cast<int>(candidates_.size()); ++node) {
+    const int count = candidates_[node], picks = std::min(fan_in, count);
     require(1 <= count && count <= kMost, "a node with " + std::to_string(count) +
                                               " candidates; it may have 1 to " +
                                               std::to_string(kMost));
-    const int picks = std::min(fan_in, count), node = static_cast<int>(&count - &candidates_[0]);
     require(state_width() + picks <= kMost, "more than " + std::to_string(kMost) + " picks");
     for (int i = 0; i < picks; ++i) places_.push_back({node, edges_, picks - 1 - i, i == 0});
     edges_ += count;
