@@ -75,9 +75,17 @@ class MaskedNetwork(Network):
         if self.training:
             self.active = self.draw()
             self.step += 1
+            if torch.is_grad_enabled():
+                self._expect_gradients()
         else:
             self.active = self.largest()
         return self.logits(images, self.active)
+
+    def _expect_gradients(self) -> None:
+        # So that what this step reads nowhere has one too, of 0: fused optimizers want all or none.
+        for name, weight in self.named_parameters():
+            if weight.grad is None and name != "masks":
+                weight.grad = torch.zeros_like(weight)
 
     def logits(self, images: Tensor, active: Active) -> Tensor:
         """Logits [n, classes] where each node reads its `active` candidates."""
