@@ -71,6 +71,7 @@ def small() -> Config:
     return Config(
         skeleton=ResidualNet.small(),
         fan_in=2,
+        mask_lr=0.5,
         learn=learn,
         tune=replace(learn, epochs=10, lr=0.01),
         final=replace(_FINAL, epochs=60, batch=64, lr=0.05),
