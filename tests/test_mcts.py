@@ -117,15 +117,6 @@ def test_the_root_is_the_mean_of_all_simulations() -> None:
     assert mean == pytest.approx(rewards.mean() / 100)
 
 
-def test_of_several_walks_one_is_evaluated_and_the_others_are_worth_their_predictions() -> None:
-    agent = stubbed(walks=4, completions=39, choice="upper")
-    [proposal] = agent.ask(1)
-    assert root_mean(agent) == (4, 0.25)
-    assert agent.predictor.scored == 40
-    agent.tell([trial(proposal, 75.0)])
-    assert root_mean(agent) == (4, (3 * 0.25 + 0.5) / 4)
-
-
 def test_later_rounds_look_around_the_best() -> None:
     """Below the end of the walk, and no more completions are scored than said."""
     agent = stubbed(rounds=4, completions=39, choice="upper", open_after=2)

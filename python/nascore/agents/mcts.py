@@ -41,7 +41,6 @@ class AlphaXConfig:
     completions: int = 10  # that are scored, besides the first
     choice: Choice = "chance"  # which completion is truly evaluated
     kappa: float = 0.0  # of "upper": the weight of the standard deviation
-    walks: int = 1  # choice: whose completions a proposal is chosen from
     rounds: int = 1  # choice: in which completions are drawn, the later ones around the best
     target: Target = "reward"
     reward_scale: float = 100.0  # rewards are percent
@@ -59,7 +58,7 @@ class AlphaXConfig:
     stages: int = 1  # of the predictor
 
     def __post_init__(self) -> None:
-        for name in ("completions", "retrain_every", "walks", "rounds"):
+        for name in ("completions", "retrain_every", "rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         for name in ("members", "relatives"):
@@ -80,7 +79,6 @@ ALPHAX = AlphaXConfig(
     open_after=10,
     completions=255,
     choice="improvement",
-    walks=1,
     rounds=4,
     target="rank",
     retrain_every=1,
@@ -100,14 +98,13 @@ ALPHAX = AlphaXConfig(
 class AlphaX:
     """Every proposal is a simulation: a walk down the tree and a completion of where it ends.
 
-    Once the predictor has learned, `1 + completions` completions below the ends of `walks`
-    simulations are scored, at first random ones, in further `rounds` those one decision away from
-    the best so far. What is truly evaluated is the first (choice "chance", as published), the one
-    of the greatest mean plus `kappa` standard deviations ("upper"), or of the greatest expected
-    improvement on the best reward ("improvement"). With A its reward, the simulation is worth
-    (A + mean of the other predictions) / 2; A alone where nothing was predicted. Until A comes it
-    is worth the predictions, so that more may be asked for, and so are the other walks for good; a
-    failed trial is taken back.
+    Once the predictor has learned, `1 + completions` completions are scored, at first random ones,
+    in further `rounds` those one decision away from the best so far. What is truly evaluated is the
+    first (choice "chance", as published), the one of the greatest mean plus `kappa` standard
+    deviations ("upper"), or of the greatest expected improvement on the best reward
+    ("improvement"). With A its reward, the simulation is worth (A + mean of the other predictions)
+    / 2; A alone where nothing was predicted. Until A comes it is worth the predictions, so that
+    more may be asked for; a failed trial is taken back.
 
     What was asked for is not asked for again: a walk that ends there backs up what is known, as
     long as one in 100 finds something new. The predictor learns whenever the number of different
@@ -166,16 +163,10 @@ class AlphaX:
 
     def _propose(self) -> Proposal:
         for walk in range(_WALKS):
-            fitted = self.predictor is not None and self.predictor.fitted
-            ends = self.tree.select(self.config.walks if fitted else 1)
-            found, below, predicted, order = self._completed(ends)
+            end = self.tree.select(1)
+            found, guess, order = self._completed(end)
             best = next((i for i in order if found[i].hash not in self._reward), None)
             architecture = found[order[0] if best is None else best]
-            at = below[order[0] if best is None else best]
-            others = np.arange(len(ends)) != at
-            if predicted is not None:
-                self.tree.back_up(ends[others], predicted[others])
-            end, guess = ends[at : at + 1], None if predicted is None else float(predicted[at])
             if best is None and walk + 1 < _WALKS:
                 reward = self._reward[architecture.hash]
                 known = self._guess(guess) if reward is None else self._q(reward, guess)
@@ -195,17 +186,15 @@ class AlphaX:
         return number if shared else None
 
     def _completed(
-        self, ends: npt.NDArray[np.uint32]
-    ) -> tuple[list[Architecture], list[int], _Floats | None, Sequence[int]]:
-        """Completions, the place of the end above each, what the random ones but the first of each
-        end are worth in the mean, and an order to choose one in."""
+        self, end: npt.NDArray[np.uint32]
+    ) -> tuple[list[Architecture], float | None, Sequence[int]]:
+        """Completions below an end, what the random ones but the first are worth in the mean, and
+        an order to choose one in."""
         if self.predictor is None or not self.predictor.fitted:
-            return self.space.decode(self.tree.complete(ends, 1)[0]), [0], None, [0]
-        most, walks = 1 + self.config.completions, len(ends)
-        states = self.tree.complete(ends, max(2, most // (walks * self.config.rounds)))
-        states = states.reshape(-1, states.shape[2])
+            return self.space.decode(self.tree.complete(end, 1)[0]), None, [0]
+        most = 1 + self.config.completions
+        [states] = self.tree.complete(end, max(2, most // self.config.rounds))
         found = self.space.decode(states)
-        below = [place for place in range(walks) for _ in range(len(found) // walks)]
         mean, std = self.predictor.predict_states(states)
         values = mean.copy() if self.config.target == "reward" else _normal_cdf(mean)
         for i, architecture in enumerate(found):
@@ -216,15 +205,12 @@ class AlphaX:
             best = next((i for i in order if found[i].hash not in self._reward), None)
             if best is None or len(found) >= most:
                 break
-            near = self._near(
-                found[best], int(ends[below[best]]), min(len(values), most - len(found))
-            )
-            below += [below[best]] * len(near)
+            near = self._near(found[best], int(end[0]), min(len(values), most - len(found)))
             found += self.space.decode(near)
             more = self.predictor.predict_states(near)
             mean, std = np.append(mean, more[0]), np.append(std, more[1])
             order = self._order(mean, std)
-        return found, below, values.reshape(walks, -1)[:, 1:].mean(1), order
+        return found, float(values[1:].mean()), order
 
     def _near(self, parent: Architecture, end: int, n: int) -> _States:
         """`n` states below a simulation's end that are one decision away from `parent`."""
