@@ -11,8 +11,8 @@ import hashlib
 import json
 import tempfile
 import typing
-from collections.abc import Sequence
-from dataclasses import FrozenInstanceError, asdict, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,11 @@ TINY = {
         "skeleton.widths=(8,8)",
         "skeleton.stem_width=8",
     ),
+    "connection": (
+        "recipe.epochs=1",
+        "skeleton.widths=(8,)",
+        "skeleton.stem_width=8",
+    ),
     "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
     "cell": ("blocks=1", "recipe.epochs=1", "skeleton.filters=2", "skeleton.stem_width=4"),
     "skip": ("depths=(2,3)", "filters=(4,8)", "recipe.epochs=2", "recipe.lr=0.05"),
@@ -45,6 +50,7 @@ TINY = {
 TOY = {
     "block": ("max_layers=4",),
     "cell": ("blocks=2",),
+    "connection": (),
     "dag": ("max_nodes=5",),
     "layer": ("max_layers=4",),
     "skip": ("depths=(3,4)",),
@@ -52,12 +58,25 @@ TOY = {
 PREFIX = {
     "block": "[(1,2,3,0,0),(2,1,1,1,0)]",
     "cell": "max3(0)+id(1)",
+    "connection": "[0]",
     "dag": "[3]",
     "layer": "C(16,3),P(2,2)",
     "skip": "[0,2]",
 }
 # Of the methods that have but one, where it is not blocks.
-SPACE = {"metaqnn": "layer", "nasnet": "cell", "nas_rl": "skip"}
+SPACE = {"maskconnect": "connection", "metaqnn": "layer", "nasnet": "cell", "nas_rl": "skip"}
+# Of the methods that have no evaluator but a stage that trains: settings that do so in a moment.
+OWN = {
+    "maskconnect": (
+        "trials=2",
+        "learn.epochs=2",
+        "tune.epochs=1",
+        "skeleton.kind=resnet",
+        "skeleton.blocks=3",
+        "skeleton.widths=(4,)",
+        "skeleton.stem_width=4",
+    ),
+}
 # What makes a search tiny besides, by method.
 QUICK = {
     "faster_blockqnn": (
@@ -119,11 +138,15 @@ def fitted(name: str, space: str, settings: Sequence[str], *more: str) -> Sequen
 
 def tiny(name: str, space: str) -> Sequence[str]:
     """Settings for 4 trials that train networks in a moment."""
+    if name in OWN:
+        return OWN[name]
     return fitted(name, space, TINY[space], "batch=4", "trials=4", *QUICK.get(name, ()))
 
 
 def toy(name: str, trials: int) -> Sequence[str]:
-    """Settings for a search that costs nothing."""
+    """Settings for a search that costs nothing, or for those of `OWN` little."""
+    if name in OWN:
+        return OWN[name]
     space = spaces(name)[0]
     return fitted(name, space, TOY[space], f"trials={trials}", *QUICK.get(name, ()))
 
@@ -163,21 +186,33 @@ def a_search_trains_networks(name: str, space: str) -> None:
 
 def a_seed_fixes_the_history(name: str) -> None:
     built = search(name, toy(name, 40), seed=3)
-    trials = list(built)
-    assert list(built) == list(search(name, toy(name, 40), seed=3)) == trials
-    assert list(search(name, toy(name, 40), seed=4)) != trials
+    trials = timeless(built)
+    assert timeless(built) == timeless(search(name, toy(name, 40), seed=3)) == trials
+    assert timeless(search(name, toy(name, 40), seed=4)) != trials
 
 
 def a_stopped_run_goes_on_as_if_it_had_not(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         with Store.create(folder, search(name, toy(name, 40)).meta) as store:
-            before = list(islice(search(name, toy(name, 40)).run(store), 12))
+            stopped = search(name, toy(name, 40))
+            before = list(islice(stopped.run(store), min(12, stopped.trials - 1)))
         with Store.open(folder, write=True) as store:
             after = list(search(name, toy(name, 40)).run(store))
             everything = store.trials()
     assert before
     assert after
-    assert everything == list(search(name, toy(name, 40)))
+    assert timeless(everything) == timeless(search(name, toy(name, 40)))
+
+
+def timeless(trials: Iterable[Trial]) -> list[Trial]:
+    """Trials without what the clock said."""
+    clock = {"seconds", "images_per_s"}
+
+    def without(trial: Trial) -> Trial:
+        metrics = {name: value for name, value in trial.metrics.items() if name not in clock}
+        return replace(trial, evaluation=replace(trial.evaluation, metrics=metrics))
+
+    return [without(trial) for trial in trials]
 
 
 def a_tree_may_begin_at_a_prefix(name: str) -> None:
@@ -199,6 +234,11 @@ def a_tree_may_begin_at_a_prefix(name: str) -> None:
                 search(name, settings, prefix=wrong)
 
 
+def golden() -> list[str]:
+    """The methods that have a golden run: what trainings find depends on how a processor rounds."""
+    return [name for name in methods.names() if name not in OWN]
+
+
 def golden_run(name: str) -> list[dict[str, Any]]:
     """What a method proposes and gets, 20 trials a row."""
     trials = list(search(name, toy(name, 200), seed=1))
@@ -215,6 +255,6 @@ def _digest(trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    for method in methods.names():
+    for method in golden():
         text = json.dumps(golden_run(method), indent=1)
         (GOLDEN / f"{method}.json").write_text(f"{text}\n", encoding="utf-8")

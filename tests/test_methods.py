@@ -19,7 +19,7 @@ def test_contract(name: str) -> None:
     method_kit.check(name)
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", method_kit.golden())
 def test_golden_run(name: str) -> None:
     kept = json.loads((method_kit.GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
     assert len(kept) >= 10
@@ -27,7 +27,7 @@ def test_golden_run(name: str) -> None:
 
 
 def test_no_golden_run_is_left_over() -> None:
-    assert sorted(file.stem for file in method_kit.GOLDEN.iterdir()) == methods.names()
+    assert sorted(file.stem for file in method_kit.GOLDEN.iterdir()) == method_kit.golden()
 
 
 def test_names() -> None:

@@ -18,8 +18,10 @@ from nascore.spaces import (
     BlockSpace,
     CellSpace,
     ChoicesSpace,
+    ConnectionSpace,
     EdgeDagSpace,
     LayerSpace,
+    ResidualNet,
     SkipSpace,
     SumDagSpace,
 )
@@ -51,6 +53,9 @@ RESIDUAL = "[(1,4,0,0,0),(2,1,3,1,0),(3,1,3,2,0),(4,5,0,1,3),(5,7,0,0,0)]"
         CellSpace(1, ("max3", "id"), ("add",), all_outputs=True),
         SumDagSpace(),
         SumDagSpace(1),
+        ConnectionSpace(ResidualNet().candidates, 4),
+        ConnectionSpace((1, 2, 3, 4, 5), 2),
+        ConnectionSpace((2,), 1),
     ],
     ids=lambda space: f"{space.name}-{space.max_steps}",
 )

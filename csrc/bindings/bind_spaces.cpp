@@ -9,6 +9,7 @@
 #include "arrays.hpp"
 #include "nascore/spaces/block.hpp"
 #include "nascore/spaces/choices.hpp"
+#include "nascore/spaces/connection.hpp"
 #include "nascore/spaces/dag.hpp"
 #include "nascore/spaces/layer.hpp"
 #include "nascore/spaces/skip.hpp"
@@ -185,6 +186,9 @@ void bind_spaces(py::module_& m) {
       .def(py::init<int>(), py::arg("max_layers"));
   py::class_<ChoicesSpace, Space>(m, "ChoicesSpace", "A product of choices of the given sizes.")
       .def(py::init<std::vector<int>>(), py::arg("sizes"));
+  py::class_<ConnectionSpace, Space>(m, "ConnectionSpace",
+                                     "Nodes that read `fan_in` of their candidates each.")
+      .def(py::init<std::vector<int>, int>(), py::arg("candidates"), py::arg("fan_in"));
   py::class_<LayerSpace, Space>(m, "LayerSpace",
                                 "Chains of up to `max_layers` layers for square images of a size.")
       .def(py::init<int, int, std::vector<int>, std::vector<int>, bool>(), py::arg("size"),

@@ -14,11 +14,13 @@ __all__: list[str] = [
     "CELL_COMBINES",
     "CELL_MAX_BLOCKS",
     "CELL_OPS",
+    "MASK_ONE",
     "NET_COLUMNS",
     "OPS",
     "BlockSpace",
     "CellStack",
     "ChoicesSpace",
+    "ConnectionSpace",
     "DagSpace",
     "EdgeDagSpace",
     "Graph",
@@ -32,6 +34,9 @@ __all__: list[str] = [
     "SumDagSpace",
     "Tree",
     "cell_hash",
+    "draw_bernoulli",
+    "draw_categorical",
+    "draw_k",
     "expand",
     "expand_cells",
     "expand_layers",
@@ -282,6 +287,12 @@ class ChoicesSpace(Space):
     A product of choices of the given sizes.
     """
     def __init__(self, sizes: collections.abc.Sequence[int]) -> None: ...
+
+class ConnectionSpace(Space):
+    """
+    Nodes that read `fan_in` of their candidates each.
+    """
+    def __init__(self, candidates: collections.abc.Sequence[int], fan_in: int) -> None: ...
 
 class LayerSpace(Space):
     """
@@ -554,6 +565,34 @@ def cell_hash(
     is wrong with a code.
     """
 
+def draw_bernoulli(
+    weights: numpy.typing.NDArray[numpy.uint32], seed: int, stream: int, counter: int
+) -> numpy.typing.NDArray[numpy.bool]:
+    """
+    Each entry true with probability weight / MASK_ONE: uint32 `[R, n]` -> bool `[R, n]`.
+    """
+
+def draw_categorical(
+    weights: numpy.typing.NDArray[numpy.uint32],
+    legal: numpy.typing.NDArray[numpy.bool],
+    seed: int,
+    stream: int,
+    counter: int,
+) -> numpy.typing.NDArray[numpy.int32]:
+    """
+    One index of each row by the weights uint32 `[R, n]` of those that are legal, bool
+    `[R, n]`: int32 `[R]`. By chance where no legal one has weight.
+    """
+
+def draw_k(
+    weights: numpy.typing.NDArray[numpy.uint32], k: int, seed: int, stream: int, counter: int
+) -> numpy.typing.NDArray[numpy.int32]:
+    """
+    k distinct indices of each row of weights uint32 `[R, n]`, in the order drawn: int32
+    `[R, k]`. Each is drawn by the weights that are left, and where none is left by chance.
+    A weight is 0 to MASK_ONE; row i belongs to counter + i.
+    """
+
 def expand(
     graph: Graph, skeleton: Skeleton, channels: int, height: int, width: int, classes: int
 ) -> Net:
@@ -685,5 +724,6 @@ def uniform(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArra
 CELL_COMBINES: tuple[str, ...]
 CELL_MAX_BLOCKS: int = 12
 CELL_OPS: tuple[str, ...]
+MASK_ONE: int = 65536
 NET_COLUMNS: tuple[str, ...]
 OPS: dict[str, tuple[int, tuple[int, ...], int]]

@@ -14,8 +14,10 @@ from nascore.spaces import (
     CellSpace,
     CellStack,
     Chain,
+    ConnectionSpace,
     EdgeDagSpace,
     LayerSpace,
+    ResidualNet,
     Skeleton,
     SkipNet,
     SkipSpace,
@@ -26,6 +28,7 @@ from nascore.trial import Limits
 
 _CIFAR, _SEARCH, _FINAL = Skeleton.cifar(), Recipe.search(), Recipe.final()
 _CHAIN, _SKIP_NET, _LIMITS = Chain(), SkipNet(), Limits()
+_RESIDUAL = ResidualNet()
 _STACK = CellStack(2)  # N = 2 in search
 _FINAL_STACK = CellStack(auxiliary=True)  # 6 @ 768 with NASNet-A's cells
 
@@ -231,6 +234,28 @@ class DagProblem:
         return Accuracy(self.floor)
 
 
+@dataclass(frozen=True)
+class ConnectionProblem:
+    """MaskConnect's masks as decisions, in ResNeXt {29, 8, 8}; the training is a choice."""
+
+    fan_in: int = 4
+    skeleton: ResidualNet = _RESIDUAL
+    recipe: Recipe = _SKIP_SEARCH
+    final: Recipe = _SKIP_FINAL  # what `retrain` uses
+    floor: float = 0.0  # the reward of a network that failed
+    limits: Limits = _LIMITS
+    time_limit_s: float | None = None  # per network
+
+    def space(self, task: Task) -> ConnectionSpace:
+        return ConnectionSpace(self.skeleton.candidates, self.fan_in)
+
+    def evaluator(self, task: Task) -> TrainEvaluator:
+        return _training(task, self)
+
+    def reward(self) -> Accuracy:
+        return Accuracy(self.floor)
+
+
 # For two CPU cores and small images, in minutes: every value is a choice.
 SMALL_BLOCK = BlockProblem(
     max_layers=6,
@@ -274,7 +299,15 @@ SMALL_DAG = DagProblem(
     time_limit_s=600.0,
 )
 
-AnyOne = BlockProblem | LayerProblem | CellProblem | SkipProblem | DagProblem
+SMALL_CONNECTION = ConnectionProblem(
+    fan_in=2,
+    skeleton=ResidualNet.small(),
+    recipe=SMALL_SKIP.recipe,
+    final=SMALL_SKIP.final,
+    time_limit_s=600.0,
+)
+
+AnyOne = BlockProblem | LayerProblem | CellProblem | SkipProblem | DagProblem | ConnectionProblem
 
 
 def _training(task: Task, problem: AnyOne) -> TrainEvaluator:

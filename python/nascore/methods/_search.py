@@ -9,12 +9,14 @@ from nascore.evaluators.train import TrainEvaluator
 from nascore.methods._problem import (
     SMALL_BLOCK,
     SMALL_CELL,
+    SMALL_CONNECTION,
     SMALL_DAG,
     SMALL_LAYER,
     SMALL_SKIP,
     AnyOne,
     BlockProblem,
     CellProblem,
+    ConnectionProblem,
     DagProblem,
     LayerProblem,
     SkipProblem,
@@ -26,7 +28,7 @@ from nascore.tasks import Task
 from nascore.trial import Agent, Limits, Reward, Space
 
 _BLOCK, _LAYER, _CELL = BlockProblem(), LayerProblem(), CellProblem()
-_SKIP, _DAG = SkipProblem(), DagProblem()
+_SKIP, _DAG, _CONNECTION = SkipProblem(), DagProblem(), ConnectionProblem()
 
 
 class Problem(Protocol):
@@ -58,12 +60,13 @@ class Loop:
 class AnyProblem:
     """The problem of one of the spaces: what an agent that works in all of them is given."""
 
-    space: Literal["block", "layer", "cell", "skip", "dag"] = "block"
+    space: Literal["block", "layer", "cell", "skip", "dag", "connection"] = "block"
     block: BlockProblem = _BLOCK
     layer: LayerProblem = _LAYER
     cell: CellProblem = _CELL
     skip: SkipProblem = _SKIP
     dag: DagProblem = _DAG
+    connection: ConnectionProblem = _CONNECTION
 
     @property
     def problem(self) -> AnyOne:
@@ -90,6 +93,7 @@ SMALL: dict[str, Any] = {
     "cell": SMALL_CELL,
     "skip": SMALL_SKIP,
     "dag": SMALL_DAG,
+    "connection": SMALL_CONNECTION,
     "trials": 160,
     "batch": 8,
 }

@@ -8,19 +8,22 @@ from nascore.spaces.cell import CellSpace
 from nascore.spaces.cell_stack import CellStack
 from nascore.spaces.chain import Chain
 from nascore.spaces.choices import ChoicesSpace
+from nascore.spaces.connection import ConnectionSpace
 from nascore.spaces.dag import EdgeDagSpace, SumDagSpace
 from nascore.spaces.layer import LayerSpace
 from nascore.spaces.published import NASNET_A, NASNET_A_PAPER
+from nascore.spaces.residual_net import ResidualNet
 from nascore.spaces.skeleton import Skeleton
 from nascore.spaces.skip import SkipSpace
 from nascore.spaces.skip_net import SkipNet
 
-AnySkeleton = Skeleton | Chain | CellStack | SkipNet
+AnySkeleton = Skeleton | Chain | CellStack | SkipNet | ResidualNet
 
 # What turns the architectures of a space into networks.
 SKELETONS: dict[str, type[AnySkeleton]] = {
     "block": Skeleton,
     "cell": CellStack,
+    "connection": ResidualNet,
     "dag": Skeleton,
     "layer": Chain,
     "skip": SkipNet,
@@ -37,8 +40,10 @@ __all__ = [
     "CellStack",
     "Chain",
     "ChoicesSpace",
+    "ConnectionSpace",
     "EdgeDagSpace",
     "LayerSpace",
+    "ResidualNet",
     "Skeleton",
     "SkipNet",
     "SkipSpace",

@@ -48,6 +48,7 @@ _GRAPHS: dict[str, Callable[[Code], tuple[_core.Graph, ...]] | None] = {
     "block": _block_graph,
     "cell": cell_graphs,
     "choices": None,
+    "connection": None,
     "dag": _dag_graph,
     "layer": None,
     "skip": None,
