@@ -58,6 +58,13 @@ PREFIX = {
 }
 # Of the methods that have but one, where it is not blocks.
 SPACE = {"metaqnn": "layer", "nasnet": "cell", "nas_rl": "skip"}
+# More settings of a method, for both.
+MORE = {
+    "ghn": (
+        *("dag.nodes=4", "train_nodes=3", "training.epochs=1", "training.batch=512", "top=2"),
+        *("design.width=8", "design.passes=1", "design.channels=16"),
+    ),
+}
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -107,13 +114,13 @@ def fitted(name: str, space: str, settings: Sequence[str], *more: str) -> Sequen
 
 def tiny(name: str, space: str) -> Sequence[str]:
     """Settings for 4 trials that train networks in a moment."""
-    return fitted(name, space, TINY[space], "batch=4", "trials=4")
+    return fitted(name, space, TINY[space], "batch=4", "trials=4", *MORE.get(name, ()))
 
 
 def toy(name: str, trials: int) -> Sequence[str]:
     """Settings for a search that costs nothing."""
     space = spaces(name)[0]
-    return fitted(name, space, TOY[space], f"trials={trials}")
+    return fitted(name, space, TOY[space], f"trials={trials}", *MORE.get(name, ()))
 
 
 def its_description_is_one_line(name: str) -> None:

@@ -30,7 +30,8 @@ class HypernetEvaluator:
     `file` lies in the folder of what the search's stages leave (`Job.files`). Batch norm goes by
     the statistics of each batch of `batch` validation images, in their fixed order, so accuracies
     depend on `batch`. Raises RunError where the file is missing or of another design, ValueError
-    where the device is not there or the task has more classes than weights can be generated for.
+    where the device is not there, the task has more classes than weights can be generated for, or
+    its images are too small for the skeleton.
     """
 
     task: Task
@@ -46,6 +47,7 @@ class HypernetEvaluator:
             raise ValueError(f"batch={self.batch} must be at least 2, for batch norm")
         find_device(self.device)
         enough_channels(self.design, self.task)
+        self.skeleton.expand(self.skeleton.simplest, self.task.shape, self.task.classes)
 
     def key(self, architecture: Architecture) -> str:
         setting = [asdict(value) for value in (self.skeleton, self.design, self.limits)]
