@@ -156,7 +156,7 @@ class HyperNetwork(nn.Module):
                 del weight.module._parameters[weight.name]
                 setattr(weight.module, weight.name, value.clone())  # shared with no other
         for network in networks:
-            _use_batch_statistics(network)
+            use_batch_statistics(network)
         return networks
 
     def _decode(self, embeddings: Tensor, shape: tuple[int, ...], roles: Tensor) -> Tensor:
@@ -191,7 +191,8 @@ def _weights(i: int, network: Network, node_of: Sequence[int]) -> list[_Weight]:
     return found
 
 
-def _use_batch_statistics(network: Network) -> None:
+def use_batch_statistics(network: nn.Module) -> None:
+    """Lets every batch norm of `network` go by the batch alone, in training and out of it."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.track_running_stats = False
