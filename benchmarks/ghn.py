@@ -29,7 +29,7 @@ from nascore import tasks
 from nascore.agents.random import Random
 from nascore.evaluators import HypernetEvaluator
 from nascore.methods import ghn
-from nascore.networks import accuracy, build_net, fit
+from nascore.networks import Recipe, accuracy, build_net, fit
 from nascore.networks.scoring import data_on, find_device, place
 from nascore.spaces import Architecture, Skeleton, SumDagSpace
 from nascore.surrogates.hyper_training import HyperTraining
@@ -40,6 +40,7 @@ from nascore.trial import Job
 FILE = "hypernetwork.pt"
 FIRST_SEED = 100  # the small preset was chosen on others
 STEPS = (10, 100)
+TRUTH = Recipe(8, 64, "sgd", 0.1, weight_decay=5e-4, schedule="cosine", restarts=0)
 SIGNALS = {
     "generated": "generated weights",
     "sgd_10": "10 steps",
@@ -53,7 +54,7 @@ def config(arguments: argparse.Namespace) -> ghn.Config:
     small = ghn.small()
     skeleton = Skeleton(arguments.width, 1, False, 1, (arguments.width, 2 * arguments.width))
     dag = replace(small.dag, nodes=arguments.nodes, skeleton=skeleton)
-    dag = replace(dag, recipe=replace(dag.recipe, epochs=arguments.truth_epochs))
+    dag = replace(dag, recipe=replace(TRUTH, epochs=arguments.truth_epochs))
     return replace(
         small,
         dag=dag,
@@ -90,9 +91,8 @@ def train(found: ghn.Config, task: Task, folder: Path) -> None:
 
 
 def truth(found: ghn.Config, task: Task, blocks: list[Architecture], folder: Path) -> None:
-    known = {line["hash"] for line in lines(folder / "truth.jsonl")}
     for i, block in enumerate(blocks):
-        if block.hash not in known:
+        if block.hash not in {line["hash"] for line in lines(folder / "truth.jsonl")}:
             net = found.dag.skeleton.expand(block, task.shape, task.classes)
             line = {"hash": block.hash, "params": np.log(net.params), "macs": np.log(net.macs)}
             for seed in range(2):
@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--lr", type=float, default=ghn.small().training.lr)
     parser.add_argument("--meta-batch", type=int, default=1)
-    parser.add_argument("--truth-epochs", type=int, default=6)
+    parser.add_argument("--truth-epochs", type=int, default=TRUTH.epochs)
     parser.add_argument("--out", type=Path, default=Path("build/ghn"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)

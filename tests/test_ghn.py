@@ -12,7 +12,7 @@ import torch
 import evaluator_kit
 from nascore import methods, tasks
 from nascore.evaluators import HypernetEvaluator
-from nascore.methods._ghn import FILE, best_first
+from nascore.methods._ghn import FILE
 from nascore.networks import Recipe, accuracy, build_net
 from nascore.search import RunError, Search, Store
 from nascore.spaces import Architecture, BlockSpace, Skeleton, SumDagSpace
@@ -22,7 +22,7 @@ from nascore.surrogates.hyper_training import (
     random_architectures,
 )
 from nascore.surrogates.hypernetwork import Design
-from nascore.trial import Evaluation, Job, Limits, Proposal, Trial
+from nascore.trial import Job, Limits, Trial
 
 TASK = tasks.load("digits")
 SKELETON = Skeleton(stem_width=4, blocks=1, widths=(8,))
@@ -57,14 +57,20 @@ def equal(one: HyperTraining, other: HyperTraining) -> bool:
 # Training
 
 
-def test_generated_weights_get_better_than_chance_and_than_drawn_ones() -> None:
-    trained = training(recipe=replace(RECIPE, epochs=14, batch=64))
-    nets = [SKELETON.expand(a, TASK.shape, 10) for a in (CONV, TWO)]
-    losses = [trained.run_epoch() for _ in range(14)]
-    assert losses[-1] < 0.75 * losses[0]
+def test_generated_weights_of_unseen_blocks_get_better_than_chance() -> None:
+    trained = training(
+        design=replace(DESIGN, width=16, message_width=16, hidden=32, layer_norm=True),
+        space=SumDagSpace(2, (("conv", 1), ("conv", 3))),
+        recipe=Recipe(8, 64, "adam", 5e-3, clip=5.0, schedule="cosine"),
+    )
+    larger = Architecture.of("dag", ((1, 3, 1, 0), (1, 1, 1, 1), (1, 3, 1, 1, 2), (5, 0, 1, 3)))
+    nets = [SKELETON.expand(a, TASK.shape, 10) for a in (CONV, TWO, larger)]
+    losses = [trained.run_epoch() for _ in range(8)]
+    assert losses[-1] < 0.9 * losses[0]
     scores = [accuracy(network, TASK, "valid", "cpu").accuracy for network in trained.hyper(nets)]
     drawn = [accuracy(build_net(net), TASK, "valid", "cpu").accuracy for net in nets]
-    assert min(scores) > 0.3 > max(drawn)
+    print(losses, scores, drawn)
+    assert min(scores) > 0.2 > max(drawn)
     assert trained.skipped == 0
 
 
@@ -233,7 +239,7 @@ def test_the_best_by_generated_weights_are_trained_and_have_both_figures() -> No
     assert {t.evaluation.fidelity for t in ranked} == {"hypernet"}
     assert {t.evaluation.fidelity for t in trained} == {"proxy"}
     assert all("val_accuracy" not in t.metrics for t in ranked)
-    best = best_first(ranked)[:2]
+    best = sorted(ranked, key=lambda t: (-t.reward, t.number))[:2]
     assert [t.architecture for t in trained] == [t.architecture for t in best]
     for before, after in zip(best, trained, strict=True):
         assert after.metrics["generated_accuracy"] == before.metrics["generated_accuracy"]
@@ -290,23 +296,6 @@ def test_a_run_whose_hypernetwork_is_damaged_says_so(tmp_path: Path) -> None:
         (tmp_path / "run" / "weights" / FILE).write_bytes(b"no")
         with pytest.raises(RunError, match="holds no hypernetwork of this design"):
             list(search().run(store))
-
-
-def trial(number: int, block: Architecture, reward: float, ok: bool = True) -> Trial:
-    evaluation = Evaluation({"generated_accuracy": reward} if ok else {}, "hypernet")
-    evaluation = evaluation if ok else replace(evaluation, status="too large", message="it is")
-    return Trial(number, Proposal(block, ()), evaluation, reward)
-
-
-def test_equal_and_failed_ones_come_last() -> None:
-    trials = [
-        trial(0, CONV, 0.5),
-        trial(1, TWO, 0.7),
-        trial(2, TWO, 0.7),
-        trial(3, WIDE, 0.9, ok=False),
-        trial(4, EMPTY, 0.5),
-    ]
-    assert [t.number for t in best_first(trials)] == [1, 0, 4, 3, 2]
 
 
 def test_there_are_never_more_trained_than_ranked() -> None:

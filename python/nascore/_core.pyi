@@ -135,6 +135,7 @@ class Skeleton:
         stem_pool: bool,
         blocks: int,
         widths: collections.abc.Sequence[int],
+        depthwise: bool = False,
     ) -> None:
         """
         ValueError names the field that is out of range.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from nascore.evaluators.costs import expanded
+from nascore.evaluators.costs import known
 from nascore.networks import accuracy
 from nascore.networks.scoring import find_device
 from nascore.networks.training import threads
@@ -59,10 +59,10 @@ class HypernetEvaluator:
             return [self._evaluate(job) for job in jobs]
 
     def _evaluate(self, job: Job) -> Evaluation:
-        found = expanded(job.architecture, self.task, self.skeleton, self.limits, "hypernet")
-        if isinstance(found, Evaluation):
-            return found
-        net, metrics = found
+        costs, net = known(job.architecture, self.task, self.skeleton, self.limits, "hypernet")
+        if net is None:
+            return costs
+        metrics = dict(costs.metrics)
         if job.files is None:
             raise RunError("a hypernetwork lies in a file, so its run needs a folder, not a URL")
         hyper = self._hypernetwork(job.files / self.file)

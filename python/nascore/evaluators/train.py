@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from nascore.evaluators.costs import expanded
+from nascore._core import Net
+from nascore.evaluators.costs import known
 from nascore.networks import Network, Recipe, build_net, fit, require_parts
 from nascore.networks.scoring import find_device
 from nascore.networks.weights import copy_weights, save_weights
@@ -59,11 +60,18 @@ class TrainEvaluator:
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
         return [self._evaluate(job) for job in jobs]
 
+    def known(self, architecture: Architecture) -> Evaluation:
+        """What is known before any training: what it costs, or why it would fail."""
+        return self._known(architecture)[0]
+
+    def _known(self, architecture: Architecture) -> tuple[Evaluation, Net | None]:
+        return known(architecture, self.task, self.skeleton, self.limits, self.fidelity)
+
     def _evaluate(self, job: Job) -> Evaluation:
-        found = expanded(job.architecture, self.task, self.skeleton, self.limits, self.fidelity)
-        if isinstance(found, Evaluation):
-            return found
-        net, metrics = found
+        costs, net = self._known(job.architecture)
+        if net is None:
+            return costs
+        metrics = dict(costs.metrics)
         limits_s = [s for s in (self.time_limit_s, job.deadline_s) if s is not None]
         network, recipe = build_net(net, job.seed, self.recipe.init), self.recipe
         if job.init_from is not None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from nascore.search import AskTell, Run
+from nascore.search import Run
+from nascore.search.finalists import Finalists
 from nascore.search.folder import RunError, unwritable
 from nascore.spaces import Architecture
 from nascore.surrogates.hyper_training import HyperTraining
-from nascore.trial import Evaluation, Evaluator, Job, Proposal, Reward, Trial
+from nascore.trial import Evaluation, Evaluator, Job, Reward, Trial
 
 FILE = "hypernetwork.pt"
 
@@ -44,66 +45,21 @@ class TrainHypernetwork:
 
 @dataclass
 class TrainBest:
-    """Trains for real the `trials` best of the first `ranked` trials, equal ones once.
-
-    Where there are not as many different ones that did not fail, others fill the list.
-    """
+    """`Finalists`, whose trials have the accuracy with generated weights as well."""
 
     evaluator: Evaluator
     reward: Reward
     trials: int
-    ranked: int
     deadline_s: float | None = None
 
     def run(self, run: Run) -> Iterator[Trial]:
-        candidates = [trial for trial in run.store.trials() if trial.number < self.ranked]
-        chosen = best_first(candidates)[: self.trials]
         generated = {
             trial.architecture.hash: trial.metrics["generated_accuracy"]
-            for trial in chosen
+            for trial in run.store.trials()
             if "generated_accuracy" in trial.metrics
         }
-        agent = _Listed([trial.proposal for trial in chosen])
         evaluator = _WithGenerated(self.evaluator, generated)
-        stage = AskTell(
-            *(agent, evaluator, self.reward, self.trials),
-            batch=self.trials,
-            deadline_s=self.deadline_s,
-        )
-        yield from stage.run(run)
-
-
-def best_first(trials: Sequence[Trial]) -> list[Trial]:
-    """Those of different architectures that did not fail, the highest reward first; the others."""
-    seen: set[str] = set()
-    first: list[Trial] = []
-    others: list[Trial] = []
-    for trial in sorted(trials, key=lambda trial: (-trial.reward, trial.number)):
-        new = trial.evaluation.ok and trial.architecture.hash not in seen
-        (first if new else others).append(trial)
-        seen.add(trial.architecture.hash)
-    return first + others
-
-
-@dataclass
-class _Listed:
-    """The agent that proposes what is on its list."""
-
-    proposals: Sequence[Proposal]
-    asked: int = field(default=0)
-
-    def ask(self, n: int) -> list[Proposal]:
-        self.asked += n
-        return list(self.proposals[self.asked - n : self.asked])
-
-    def tell(self, trials: Sequence[Trial]) -> None:
-        """There is nothing to decide."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"asked": self.asked}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.asked = state["asked"]
+        yield from Finalists(evaluator, self.reward, self.trials, self.deadline_s).run(run)
 
 
 @dataclass(frozen=True)

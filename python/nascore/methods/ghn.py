@@ -108,7 +108,6 @@ def build(task: Task, config: Config, seed: int) -> Search:
         problem.evaluator(task),
         problem.reward(),
         min(config.top, config.trials),
-        config.trials,
         problem.time_limit_s,
     )
     stages: list[Stage] = [TrainHypernetwork(training), rank, best]
