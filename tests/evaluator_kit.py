@@ -18,9 +18,14 @@ from nascore.trial import Evaluation, Evaluator, Fidelity, Job, Status
 TIMES = {"seconds", "images_per_s"}
 
 
-def check(evaluator: Evaluator, architectures: Sequence[Architecture]) -> list[Evaluation]:
-    """Checks `evaluator` on different architectures, and returns their evaluations."""
-    jobs = [Job(i, architecture, seed=7) for i, architecture in enumerate(architectures)]
+def check(
+    evaluator: Evaluator, architectures: Sequence[Architecture], files: Path | None = None
+) -> list[Evaluation]:
+    """Checks `evaluator` on different architectures, and returns their evaluations.
+
+    `files` is the folder of what it reads.
+    """
+    jobs = [Job(i, found, seed=7, files=files) for i, found in enumerate(architectures)]
     evaluations = evaluator.evaluate(jobs)
     assert len(evaluations) == len(jobs)
     assert evaluator.evaluate([]) == []
@@ -36,9 +41,9 @@ def an_evaluation_is_sound(evaluation: Evaluation) -> None:
     assert evaluation.fidelity in get_args(Fidelity)
     assert evaluation.status in get_args(Status)
     assert evaluation.ok == (evaluation.message == "")
-    assert evaluation.ok == ("val_accuracy" in evaluation.metrics)
+    assert evaluation.ok == (evaluation.accuracy_metric in evaluation.metrics)
     assert all(math.isfinite(value) for value in evaluation.metrics.values())
-    assert 0 <= evaluation.metrics.get("val_accuracy", 0) <= 1
+    assert 0 <= evaluation.metrics.get(evaluation.accuracy_metric, 0) <= 1
     assert not any("test" in name for name in evaluation.metrics)  # validation searches
     record = json.dumps(evaluation.to_json(), allow_nan=False)
     assert Evaluation.from_json(json.loads(record)) == evaluation

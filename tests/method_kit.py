@@ -87,7 +87,11 @@ QUICK = {
         "predictor.epochs=5",
         "top=2",
         "top_recipe.epochs=2",
-    )
+    ),
+    "ghn": (
+        *("dag.nodes=4", "train_nodes=3", "training.epochs=1", "training.batch=512", "top=2"),
+        *("design.width=8", "design.passes=1", "design.channels=16"),
+    ),
 }
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -7,18 +7,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import fmean
 
 import torch
 
 from nascore._core import Net
+from nascore.evaluators.costs import known
 from nascore.networks import Network, Recipe, build_net, fit, require_parts
 from nascore.networks.scoring import find_device
 from nascore.networks.weights import copy_weights, save_weights
 from nascore.search.folder import RunError, unwritable
-from nascore.spaces import SKELETONS, AnySkeleton, Architecture
+from nascore.spaces import AnySkeleton, Architecture
 from nascore.tasks import Task
-from nascore.trial import Evaluation, Fidelity, Job, Limits, Status, WeightsRef
+from nascore.trial import Evaluation, Fidelity, Job, Limits, WeightsRef
 
 
 @dataclass(frozen=True)
@@ -65,36 +65,13 @@ class TrainEvaluator:
         return self._known(architecture)[0]
 
     def _known(self, architecture: Architecture) -> tuple[Evaluation, Net | None]:
-        if SKELETONS.get(architecture.space) is not type(self.skeleton):
-            raise TypeError(f"a {architecture.space} architecture has no place in the skeleton")
-        metrics: dict[str, float] = {}
-
-        def failed(status: Status, message: str) -> tuple[Evaluation, None]:
-            return Evaluation(metrics, self.fidelity, status, message), None
-
-        if graphs := architecture.graphs:  # of two cells the mean density and the longer path
-            metrics |= {
-                "density": fmean(graph.density() for graph in graphs),
-                "longest_path": float(max(graph.longest_path() for graph in graphs)),
-            }
-            if not any(graph.layers() for graph in graphs):
-                return failed("invalid", "empty block")
-        try:
-            net = self.skeleton.expand(architecture, self.task.shape, self.task.classes)
-        except ValueError as error:  # too wide; what else could be wrong was tried at the start
-            return failed("too large", str(error))
-        cost = {"params": net.params, "macs": net.macs, "peak_bytes": net.peak_bytes}
-        metrics |= {name: float(value) for name, value in cost.items()}
-        for name, most in asdict(self.limits).items():
-            if most is not None and cost[name] > most:
-                return failed("too large", f"{name}={cost[name]:,} passes the limit {most:,}")
-        return Evaluation(metrics, self.fidelity), net
+        return known(architecture, self.task, self.skeleton, self.limits, self.fidelity)
 
     def _evaluate(self, job: Job) -> Evaluation:
-        known, net = self._known(job.architecture)
+        costs, net = self._known(job.architecture)
         if net is None:
-            return known
-        metrics = dict(known.metrics)
+            return costs
+        metrics = dict(costs.metrics)
         limits_s = [s for s in (self.time_limit_s, job.deadline_s) if s is not None]
         network, recipe = build_net(net, job.seed, self.recipe.init), self.recipe
         if job.init_from is not None:
