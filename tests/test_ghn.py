@@ -69,7 +69,6 @@ def test_generated_weights_of_unseen_blocks_get_better_than_chance() -> None:
     assert losses[-1] < 0.9 * losses[0]
     scores = [accuracy(network, TASK, "valid", "cpu").accuracy for network in trained.hyper(nets)]
     drawn = [accuracy(build_net(net), TASK, "valid", "cpu").accuracy for net in nets]
-    print(losses, scores, drawn)
     assert min(scores) > 0.2 > max(drawn)
     assert trained.skipped == 0
 
