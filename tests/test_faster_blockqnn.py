@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,20 @@ def test_it_learns_from_all_blocks_and_trains_the_promising() -> None:
     assert agent._values[name][1] == max(agent._values[n][1] for n in [*pool, name])
     assert proposal.prediction == agent._guesses[name][0]
     assert 0 <= proposal.prediction <= 1
+
+
+def test_a_run_goes_on_from_a_kept_state_as_if_it_had_not_stopped() -> None:
+    config = replace(CONFIG, trials=30, share=0.1)
+
+    def search() -> Search:
+        agent = faster_blockqnn.agent(config, SPACE, 0, SCORES.known)
+        stage = AskTell(agent, SCORES, config.reward(), 30, batch=2, snapshot_every=6)
+        return Search("table", {}, "table", 0, [stage])
+
+    with Store.create(None, search().meta) as store:
+        before = list(islice(search().run(store), 20))
+        assert store.last_snapshot(0)
+        assert before + list(search().run(store)) == list(search())
 
 
 def test_settings_that_make_no_sense() -> None:

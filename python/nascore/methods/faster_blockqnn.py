@@ -80,7 +80,7 @@ def paper() -> Config:
 
 def small() -> Config:
     """A search for two CPU cores and small images, in minutes."""
-    # The share of BlockQNN's trainings that the block table asks for, see benchmarks.
+    # A quarter of BlockQNN's trials, which benchmarks/faster_blockqnn.py compares.
     return Config(
         **{
             **vars(blockqnn.small()),
