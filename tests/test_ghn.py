@@ -11,10 +11,11 @@ import torch
 
 import evaluator_kit
 from nascore import methods, tasks
+from nascore.agents.evolution import Evolution
 from nascore.evaluators import HypernetEvaluator
 from nascore.methods._ghn import FILE
 from nascore.networks import Recipe, accuracy, build_net
-from nascore.search import RunError, Search, Store
+from nascore.search import AskTell, RunError, Search, Store
 from nascore.spaces import Architecture, BlockSpace, Skeleton, SumDagSpace
 from nascore.surrogates.hyper_training import (
     HyperTraining,
@@ -256,10 +257,15 @@ def plain(trials: Sequence[Trial]) -> list[tuple[object, ...]]:
     return [(t.number, t.proposal, evaluator_kit.timeless(t.evaluation), t.reward) for t in trials]
 
 
-@pytest.mark.parametrize("stop_after", [0, 1, 4, 7])
-def test_a_stopped_search_goes_on_exactly(tmp_path: Path, stop_after: int) -> None:
-    whole = list(search())
+@pytest.fixture(scope="module")
+def whole() -> list[Trial]:
+    return list(search())
 
+
+@pytest.mark.parametrize("stop_after", [0, 4, 7])
+def test_a_stopped_search_goes_on_exactly(
+    tmp_path: Path, whole: list[Trial], stop_after: int
+) -> None:
     def stop(label: str, done: int, total: int) -> None:
         if stop_after == 0 and done == 1:
             raise KeyboardInterrupt  # in the training
@@ -287,6 +293,15 @@ def test_a_training_ends_when_the_time_is_up(tmp_path: Path) -> None:
     with Store.create(tmp_path / "run", search().meta) as store:
         assert list(search().run(store, time_limit_s=0)) == []
         assert not (tmp_path / "run" / "weights" / FILE).exists()
+
+
+def test_any_agent_may_search_with_generated_weights() -> None:
+    first, rank, _ = search().stages
+    agent = Evolution(SumDagSpace(3), 0, population=4, sample=2)
+    stage = AskTell(agent, rank.evaluator, rank.reward, 8, batch=2)
+    trials = list(Search("evolution", {}, TASK.name, 0, [first, stage]))
+    assert len(trials) == 8
+    assert all(t.reward == 100 * t.metrics["generated_accuracy"] for t in trials)
 
 
 def test_a_run_whose_hypernetwork_is_damaged_says_so(tmp_path: Path) -> None:

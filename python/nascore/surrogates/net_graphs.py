@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -92,9 +94,10 @@ def pack(
     nodes.sort()
     place = {(i, r): k for k, (_, i, r) in enumerate(nodes)}
     inputs = [net.inputs for net in nets]
-    parts, first = [], 0
-    for _, part in _groups(nodes):
-        local = {(i, r): k for k, (i, r) in enumerate(part)}
+    parts = []
+    for _, group in groupby(nodes, key=itemgetter(0)):
+        part = [(i, r) for _, i, r in group]
+        local = {node: k for k, node in enumerate(part)}
         direct: _Edges = []
         seams: _Edges = []
         for (i, r), k in local.items():
@@ -106,7 +109,6 @@ def pack(
         owner = [int(first_block[i] + block_of[i][r]) for i, r in part]
         sweep = _sweep(schedule, owner, direct, seams, longest, device)
         parts.append(Part(tuple(sweep), _indices(owner, device), len(part)))
-        first += len(part)
     kinds, shapes = zip(*(_numbers(net) for net in nets), strict=True)
     order = np.array([sum(len(net.rows) for net in nets[:i]) + r for _, i, r in nodes])
     return NetGraphs(
@@ -118,17 +120,11 @@ def pack(
     )
 
 
-def _groups(
-    nodes: Sequence[tuple[int, int, int]],
-) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    by_part: dict[int, list[tuple[int, int]]] = {}
-    for part, i, r in nodes:
-        by_part.setdefault(part, []).append((i, r))
-    yield from by_part.items()
-
-
 def _blocks(net: _core.Net) -> npt.NDArray[np.int64]:
-    """The repeated block that each row belongs to `[R]`; stem and classifier to the nearest."""
+    """The repeated block that each row belongs to `[R]`; the stem to the first one.
+
+    What follows the last seam is one block more.
+    """
     return np.searchsorted(np.array(net.seams, int), np.arange(len(net.rows)))
 
 
