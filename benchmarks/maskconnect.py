@@ -1,7 +1,7 @@
 """Do learned connections beat random ones, and all of them? By true trainings at equal budget.
 
     python benchmarks/maskconnect.py [--task digits] [--limit-train N] [--kind resnext] [--seeds 5]
-        [--fan-in 2] [--learn 15] [--tune 5] [--mask-lr 0.5] [--out runs/maskconnect]
+        [--fan-in 2] [--learn 6] [--tune 9] [--mask-lr 0.5] [--out runs/maskconnect]
 
 Every arm has the same network around it, the same images, epochs, recipe, order of images and
 initial weights; only the masks differ: learned, drawn once at random, all on, and for ResNet the
@@ -92,8 +92,8 @@ def main() -> None:
     parser.add_argument("--branches", type=int, default=4)
     parser.add_argument("--fan-in", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--learn", type=int, default=15)
-    parser.add_argument("--tune", type=int, default=5)
+    parser.add_argument("--learn", type=int, default=6)
+    parser.add_argument("--tune", type=int, default=9)
     parser.add_argument("--mask-lr", type=float, default=0.5)
     parser.add_argument("--out", type=Path, default=Path("runs/maskconnect"))
     given = parser.parse_args()

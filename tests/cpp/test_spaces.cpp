@@ -9,6 +9,7 @@
 #include "nascore/rng.hpp"
 #include "nascore/spaces/block.hpp"
 #include "nascore/spaces/choices.hpp"
+#include "nascore/spaces/connection.hpp"
 #include "nascore/spaces/dag.hpp"
 #include "nascore/spaces/layer.hpp"
 #include "nascore/spaces/skip.hpp"
@@ -87,8 +88,9 @@ void garbage() {
   const EdgeDagSpace erasing(kOperations, 7, 9, true);
   const SumDagSpace sums(kOperations, 17);
   const SkipSpace skips({2, 4}, {3, 2});
+  const ConnectionSpace connections({1, 4, 6}, 2);
   const std::vector<const Space*> spaces = {&blocks, &choices, &layers, &skips,
-                                            &edges,  &erasing, &sums};
+                                            &edges,  &erasing, &sums,   &connections};
   for (const Space* space : spaces) {
     State state(space->state_width());
     std::vector<float> features(space->feature_width());
@@ -128,6 +130,7 @@ int main() {
     for (const int nodes : {1, 7, DagCode::kMaxNodes}) walk(SumDagSpace(kOperations, nodes), seed);
     walk(SkipSpace({6, 20}, {4, 4, 3, 4}), seed);
     walk(SkipSpace({1}, {1}), seed);
+    for (const int fan_in : {1, 3, 9}) walk(ConnectionSpace({1, 2, 5, 8}, fan_in), seed);
   }
   blocks_are_valid_codes();
   garbage();
@@ -142,6 +145,9 @@ int main() {
   CHECK_THROWS(std::invalid_argument, EdgeDagSpace({}, 7, 9, false));
   CHECK_THROWS(std::invalid_argument, SumDagSpace({{Op::kAdd}}, 7));
   CHECK_THROWS(std::invalid_argument, SumDagSpace(kOperations, 0));
+  CHECK_THROWS(std::invalid_argument, ConnectionSpace({}, 1));
+  CHECK_THROWS(std::invalid_argument, ConnectionSpace({2, 0}, 1));
+  CHECK_THROWS(std::invalid_argument, ConnectionSpace({2}, 0));
   CHECK_THROWS(std::invalid_argument, SkipSpace({}, {2}));
   CHECK_THROWS(std::invalid_argument, SkipSpace({2, 2}, {2}));
   CHECK_THROWS(std::invalid_argument, SkipSpace({129}, {2}));

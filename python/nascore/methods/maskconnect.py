@@ -27,7 +27,7 @@ _PHASES: tuple[Phase, ...] = get_args(Phase)
 _LEARN = Recipe(
     150, 128, "sgd", 0.1, weight_decay=5e-4, drops=(0.5, 0.75), drop_factor=0.1, restarts=0
 )
-_TUNE = replace(_LEARN, lr=0.01)
+_TUNE = _LEARN  # at the full rate: weights that served many masks are not yet those of one network
 _FINAL = replace(_LEARN, epochs=300)
 _NET = ResidualNet()  # {29, 8, 8}: depth, bottleneck, cardinality
 
@@ -67,13 +67,13 @@ def paper() -> Config:
 
 def small() -> Config:
     """A search for two CPU cores and small images, in minutes."""
-    learn = replace(_LEARN, epochs=20, batch=64, lr=0.05)
+    learn = replace(_LEARN, epochs=12, batch=64, lr=0.05)
     return Config(
         skeleton=ResidualNet.small(),
         fan_in=2,
         mask_lr=0.5,
         learn=learn,
-        tune=replace(learn, epochs=10, lr=0.01),
+        tune=replace(learn, epochs=18),
         final=replace(_FINAL, epochs=60, batch=64, lr=0.05),
         trials=2,
     )
