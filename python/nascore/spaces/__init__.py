@@ -14,8 +14,9 @@ from nascore.spaces.published import NASNET_A, NASNET_A_PAPER
 from nascore.spaces.skeleton import Skeleton
 from nascore.spaces.skip import SkipSpace
 from nascore.spaces.skip_net import SkipNet
+from nascore.spaces.whole_net import WholeNet
 
-AnySkeleton = Skeleton | Chain | CellStack | SkipNet
+AnySkeleton = Skeleton | Chain | CellStack | SkipNet | WholeNet
 
 # What turns the architectures of a space into networks.
 SKELETONS: dict[str, type[AnySkeleton]] = {
@@ -23,6 +24,7 @@ SKELETONS: dict[str, type[AnySkeleton]] = {
     "cell": CellStack,
     "dag": Skeleton,
     "layer": Chain,
+    "net": WholeNet,
     "skip": SkipNet,
 }
 
@@ -43,4 +45,5 @@ __all__ = [
     "SkipNet",
     "SkipSpace",
     "SumDagSpace",
+    "WholeNet",
 ]

@@ -50,6 +50,7 @@ _GRAPHS: dict[str, Callable[[Code], tuple[_core.Graph, ...]] | None] = {
     "choices": None,
     "dag": _dag_graph,
     "layer": None,
+    "net": None,
     "skip": None,
 }
 

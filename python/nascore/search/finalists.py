@@ -1,0 +1,63 @@
+"""A last stage: the best of what a search found, each trained in earnest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nascore.search.ask_tell import AskTell
+from nascore.search.loop import Run
+from nascore.trial import Evaluator, Proposal, Reward, Trial
+
+
+class Finalists:
+    """The `trials` best different architectures of the stages before, evaluated once more.
+
+    They are fewer where fewer succeeded.
+    """
+
+    def __init__(
+        self, evaluator: Evaluator, reward: Reward, trials: int, deadline_s: float | None = None
+    ) -> None:
+        if trials < 1:
+            raise ValueError(f"trials={trials}: a stage needs at least one trial")
+        self.evaluator = evaluator
+        self.reward = reward
+        self.trials = trials
+        self.deadline_s = deadline_s
+
+    def run(self, run: Run) -> Iterator[Trial]:
+        """Starts, or goes on from the log."""
+        first = run.store.next_number - run.store.asked(run.stage)
+        good = (t for t in run.store.trials() if t.number < first and t.evaluation.ok)
+        best: dict[str, Proposal] = {}
+        for trial in sorted(good, key=lambda t: t.rank, reverse=True):
+            proposal = Proposal(trial.architecture, trial.proposal.actions)
+            best.setdefault(trial.architecture.hash, proposal)
+        chosen = list(best.values())[: self.trials]
+        if chosen:
+            n = len(chosen)
+            stage = AskTell(
+                _All(chosen), self.evaluator, self.reward, n, batch=n, deadline_s=self.deadline_s
+            )
+            yield from stage.run(run)
+
+
+@dataclass(frozen=True)
+class _All:
+    """An agent that proposes what it is given, at once, and learns nothing."""
+
+    proposals: Sequence[Proposal]
+
+    def ask(self, n: int) -> list[Proposal]:
+        return [*self.proposals[:n]]
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        pass
