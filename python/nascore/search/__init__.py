@@ -8,13 +8,14 @@ from nascore.search.ask_tell import AskTell
 from nascore.search.executors import Executor, InProcess, Pool
 from nascore.search.folder import RunError
 from nascore.search.loop import Run, Search
-from nascore.search.rewards import Accuracy, EarlyStop
+from nascore.search.rewards import Accuracy, Compression, EarlyStop
 from nascore.search.store import Store, trial_json
 from nascore.search.workers import Workers, visible_gpus
 
 __all__ = [
     "Accuracy",
     "AskTell",
+    "Compression",
     "EarlyStop",
     "Executor",
     "InProcess",
