@@ -135,6 +135,7 @@ class Skeleton:
         stem_pool: bool,
         blocks: int,
         widths: collections.abc.Sequence[int],
+        depthwise: bool = False,
     ) -> None:
         """
         ValueError names the field that is out of range.
@@ -172,7 +173,8 @@ class Net:
         The network of rows int64 `[R, 9]`, columns NET_COLUMNS, and per row those it reads.
 
         With `repair` shapes become what the inputs make them, channels of convolutions and
-        linear layers aside, and groups what divides these. ValueError names the row that cannot be built, the rule and what it should be.
+        linear layers aside, and groups what divides these. ValueError names the row that cannot
+        be built, the rule and what it should be.
         """
     @property
     def inputs(self) -> list[tuple[int, ...]]:

@@ -101,6 +101,10 @@ def search(
         str | None,
         typer.Option(metavar="CODE", help="Search below this partial architecture (alphax)."),
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="Compress this model of `nascore retrain` (n2n)."),
+    ] = None,
     limit_train: Annotated[int | None, typer.Option(help="Use this many training images.")] = None,
     workers: WorkersOption = 1,
     order: Annotated[
@@ -119,6 +123,8 @@ def search(
     if trials is not None:
         config = methods.with_settings(config, [f"trials={trials}"])
     config = methods.with_settings(config, settings or [])
+    if teacher is not None:
+        config = methods.with_settings(config, [f"teacher={str(teacher)!r}"])
     if prefix is not None:
         config = methods.with_prefix(method, config, prefix)
     data = _load(task, limit_train, seed)
@@ -281,12 +287,13 @@ def retrain(
     model = model or run / (name if task is None else f"{name}-{Path(data.name).name}")
     architectures = [one.architecture for one in chosen]
     plan = (data, skeleton, recipe, meta["seed"], model)
+    taught = methods.taught(meta["method"], config, run, data)
     with training(out, recipe.epochs * len(chosen)) as advance:
         try:
             if ensemble is None:
-                found = retrain(architectures[0], *plan, on_epoch=advance)
+                found = retrain(architectures[0], *plan, on_epoch=advance, taught=taught)
             else:
-                found = retrain_ensemble(architectures, *plan, on_epoch=advance)
+                found = retrain_ensemble(architectures, *plan, on_epoch=advance, taught=taught)
         except KeyboardInterrupt:
             out.print("\nStopped; the same command goes on from the last whole epoch.")
             raise SystemExit(130) from None

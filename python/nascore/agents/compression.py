@@ -150,4 +150,3 @@ class ActorCritic(PolicyGradient):
         gain = log_probs.gather(-1, action[..., None])[..., 0] * (rewards - values.detach())
         actor = -(gain + self.entropy * entropy(log_probs, legal)).sum(1).mean()
         return actor + F.smooth_l1_loss(values, rewards)
-

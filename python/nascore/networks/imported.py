@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from nascore import _core
 from nascore.networks.build import Network, build_net
@@ -197,7 +197,9 @@ class _Import:
     def _function(self, target: Any) -> None:
         node = self.node
         known: dict[Any, Callable[[], None]] = {
-            **dict.fromkeys((F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"), self._relu),
+            **dict.fromkeys(
+                (F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"), self._relu
+            ),
             **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), self._sum),
             **dict.fromkeys((torch.cat, torch.concat), self._cat),
             **dict.fromkeys((torch.flatten, "flatten"), self._flatten_function),
@@ -329,5 +331,3 @@ class _Import:
         if not given or list(given[0]) not in ([2, 3], [-2, -1]) or True in given[1:]:
             raise self._unknown("a mean that is not over height and width alone")
         self._add("global_pool")
-
-

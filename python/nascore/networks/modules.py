@@ -34,9 +34,7 @@ def _padding(row: Row) -> tuple[int, int]:
     return height, width
 
 
-def _convolution(
-    row: Row, channels: int, bias: bool = False, pads: bool = True
-) -> nn.Conv2d:
+def _convolution(row: Row, channels: int, bias: bool = False, pads: bool = True) -> nn.Conv2d:
     return nn.Conv2d(
         channels,
         row.channels,

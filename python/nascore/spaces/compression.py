@@ -164,4 +164,3 @@ def repaired(rows: Rows, inputs: Inputs) -> Architecture:
     except ValueError:
         return rough  # whoever builds it hears why it cannot be
     return whole_net(net.rows.tolist(), net.inputs)
-
