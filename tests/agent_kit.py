@@ -8,14 +8,21 @@ from typing import Any
 
 import torch
 
+from nascore import tasks
 from nascore.agents.evolution import Evolution
 from nascore.agents.policy_gradient import PolicyGradient
+from nascore.agents.predicted_rewards import PredictedRewards
 from nascore.agents.q_learning import QLearning
 from nascore.agents.ranked import Ranked
-from nascore.spaces import BlockSpace
+from nascore.evaluators.train import TrainEvaluator
+from nascore.networks import Recipe
+from nascore.search import EarlyStop
+from nascore.spaces import BlockSpace, Skeleton
+from nascore.surrogates.peephole import Peephole
 from nascore.trial import Agent, Evaluation, Proposal, Space, Trial, WeightsRef
 
 SPACE = BlockSpace(4)
+TRAINING = {"steps": 10, "batch": 16, "lr": 1e-2, "weight_decay": 1e-3}
 
 
 def q_learning(
@@ -32,6 +39,26 @@ def q_learning(
         "shaping": True,
     }
     return kind(space, seed, **{**settings, **changes})
+
+
+def predicted_rewards(seed: int, space: BlockSpace = SPACE, **changes: Any) -> PredictedRewards:
+    """An agent that predicts soon, by a small network of little training, in a small skeleton."""
+    task, skeleton = tasks.load("digits"), Skeleton(stem_width=8, blocks=1, widths=(8, 16))
+    widths = {"embedding": 4, "hidden": 8, "members": 2}
+    settings: dict[str, Any] = {
+        "predictor": Peephole(space.max_layers, seed, **widths, **TRAINING),
+        "known": TrainEvaluator(task, skeleton, Recipe.search()).known,
+        "reward": EarlyStop(),
+        "epochs": 12,
+        "trained": 40,
+        "warm_up": 6,
+        "refit_every": 5,
+        "chance": 0.25,
+        "kappa": 1.0,
+    }
+    agent = q_learning(seed, space, PredictedRewards, **{"trials": 400, **settings, **changes})
+    assert isinstance(agent, PredictedRewards)
+    return agent
 
 
 def evolution(seed: int, space: Space = SPACE, **changes: Any) -> Evolution:
@@ -51,15 +78,13 @@ def ranked(seed: int) -> Ranked:
 
 def judge(first: int, proposals: Sequence[Proposal]) -> list[Trial]:
     """Trials with weights, and a reward that depends on nothing but the architecture."""
-    return [
-        Trial(
-            first + i,
-            p,
-            Evaluation({}, "table", weights=WeightsRef(f"{first + i}")),
-            int(p.architecture.hash[:4], 16) / 655.36,
-        )
-        for i, p in enumerate(proposals)
-    ]
+    trials = []
+    for number, proposal in enumerate(proposals, first):
+        reward = int(proposal.architecture.hash[:4], 16) / 655.36
+        weights = WeightsRef(f"{number}")
+        found = Evaluation({"val_accuracy": reward / 100}, "table", weights=weights)
+        trials.append(Trial(number, proposal, found, reward))
+    return trials
 
 
 def history(agent: Agent, groups: Sequence[int], first: int = 0) -> list[Trial]:

@@ -58,6 +58,17 @@ PREFIX = {
 }
 # Of the methods that have but one, where it is not blocks.
 SPACE = {"metaqnn": "layer", "nasnet": "cell", "nas_rl": "skip"}
+# What makes a search tiny besides, by method.
+QUICK = {
+    "faster_blockqnn": (
+        "warm_up=2",
+        "refit_every=20",
+        "predictor.hidden=8",
+        "predictor.steps=5",
+        "top=2",
+        "top_recipe.epochs=2",
+    )
+}
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -107,13 +118,13 @@ def fitted(name: str, space: str, settings: Sequence[str], *more: str) -> Sequen
 
 def tiny(name: str, space: str) -> Sequence[str]:
     """Settings for 4 trials that train networks in a moment."""
-    return fitted(name, space, TINY[space], "batch=4", "trials=4")
+    return fitted(name, space, TINY[space], "batch=4", "trials=4", *QUICK.get(name, ()))
 
 
 def toy(name: str, trials: int) -> Sequence[str]:
     """Settings for a search that costs nothing."""
     space = spaces(name)[0]
-    return fitted(name, space, TOY[space], f"trials={trials}")
+    return fitted(name, space, TOY[space], f"trials={trials}", *QUICK.get(name, ()))
 
 
 def its_description_is_one_line(name: str) -> None:

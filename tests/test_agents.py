@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import agent_kit
-from agent_kit import evolution, policy_gradient, q_learning, ranked
+from agent_kit import evolution, policy_gradient, predicted_rewards, q_learning, ranked
 from nascore.agents.anchors import LayerController
 from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
 from nascore.agents.q_learning import epsilon_at
@@ -63,6 +63,7 @@ def alphax_below(seed: int) -> Agent:
         q_by_depth,
         unique,
         policy_gradient,
+        predicted_rewards,
         ranked,
         alphax,
         alphax_paper,

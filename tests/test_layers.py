@@ -36,8 +36,10 @@ LEVELS = {
     "retrain": 9,
     "tables": 9,
     "__init__": 10,  # it only re-exports, lazily
+    "cli_parts": 10,
     "cli_compare": 10,
-    "cli": 11,
+    "cli_retrain": 11,
+    "cli": 12,
 }
 
 

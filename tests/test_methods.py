@@ -22,7 +22,7 @@ def test_contract(name: str) -> None:
 @pytest.mark.parametrize("name", methods.names())
 def test_golden_run(name: str) -> None:
     kept = json.loads((method_kit.GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
-    assert len(kept) == 10
+    assert len(kept) >= 10
     assert method_kit.golden_run(name) == kept
 
 

@@ -175,13 +175,15 @@ void bind_net(py::module_& m) {
   py::class_<Skeleton>(m, "Skeleton",
                        "The fixed outside of a network: stem, groups of blocks, classifier.")
       .def(py::init([](std::int64_t stem_width, int stem_stride, bool stem_pool, int blocks,
-                       std::vector<std::int64_t> widths) {
-             Skeleton skeleton{stem_width, stem_stride, stem_pool, blocks, std::move(widths)};
+                       std::vector<std::int64_t> widths, bool depthwise) {
+             Skeleton skeleton{stem_width, stem_stride,       stem_pool,
+                               blocks,     std::move(widths), depthwise};
              validate(skeleton);
              return skeleton;
            }),
            py::arg("stem_width"), py::arg("stem_stride"), py::arg("stem_pool"), py::arg("blocks"),
-           py::arg("widths"), "ValueError names the field that is out of range.");
+           py::arg("widths"), py::arg("depthwise") = false,
+           "ValueError names the field that is out of range.");
 
   py::class_<CellStack>(m, "CellStack",
                         "The fixed outside of a network of cells: stem, groups, classifier.")

@@ -116,13 +116,16 @@ class Writer {
             int count) {
     if (node.op == Op::kInput) return input;
     if (count == 0) throw std::invalid_argument(name(node, index) + " reads nothing");
-    const Step step = square(node.op, node.kernel, node.stride, node.dilation);
+    Step step = square(node.op, node.kernel, node.stride, node.dilation);
     switch (node.op) {
       case Op::kConv:
+        require_window(node, index);
+        if (skeleton_.depthwise && node.kernel > 1) step.op = Op::kSepConv;
+        return window(step, width, from[0]);
       case Op::kMaxPool:
       case Op::kAvgPool:
         require_window(node, index);
-        return window(step, node.op == Op::kConv ? width : shape(from[0]).channels, from[0]);
+        return window(step, shape(from[0]).channels, from[0]);
       case Op::kSepConv: {
         require_window(node, index);
         const int first = window(step, width, from[0]);

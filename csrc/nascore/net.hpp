@@ -25,6 +25,7 @@ struct Skeleton {
   bool stem_pool;  // 3x3 max pooling at stride 2 after the stem (ImageNet form)
   int blocks;
   std::vector<std::int64_t> widths;
+  bool depthwise = false;  // convolutions of a block that are larger than 1x1 are kSepConv
 };
 
 struct NetRow {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -15,10 +15,11 @@ from rich.text import Text
 
 import nascore
 from nascore.cli_compare import compare
+from nascore.cli_parts import RunArgument, load_task, out
+from nascore.cli_retrain import retrain
 
 if TYPE_CHECKING:
-    from nascore.search import Search, Store, Workers
-    from nascore.tasks import Task
+    from nascore.search import Executor, Search, Store
     from nascore.trial import Trial
 
 app = typer.Typer(
@@ -26,12 +27,16 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-# Paths and codes hold brackets, and a program that reads the lines wants them whole.
-out = Console(highlight=False, markup=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 WorkersOption = Annotated[int, typer.Option("--workers", help="Processes that train.")]
+ExecutorOption = Annotated[
+    Literal["local", "ray"] | None,
+    typer.Option("--executor", help="local processes, or a Ray cluster (extra `ray`)."),
+]
+AddressOption = Annotated[
+    str | None, typer.Option("--address", help="Of a Ray cluster; else one is started here.")
+]
 TimeLimitOption = Annotated[
     float, typer.Option("--time-limit", help="Seconds after which no training starts any more.")
 ]
@@ -51,6 +56,7 @@ def main() -> None:
 
 
 app.command()(compare)
+app.command()(retrain)
 
 
 @app.callback(invoke_without_command=True)
@@ -68,7 +74,7 @@ def methods() -> None:
     from nascore import methods
 
     for name in methods.names():
-        out.print(Text.assemble((f"{name:14} ", "bold"), methods.describe(name)))
+        out.print(Text.assemble((f"{name:16}", "bold"), methods.describe(name)))
 
 
 @app.command()
@@ -77,7 +83,7 @@ def tasks() -> None:
     from nascore import tasks
 
     for name, line in tasks.names().items():
-        out.print(Text.assemble((f"{name:14} ", "bold"), line))
+        out.print(Text.assemble((f"{name:16}", "bold"), line))
     out.print("or a Hugging Face image data set, or a folder of images or parquet files")
 
 
@@ -90,8 +96,16 @@ def search(
     ] = "small",
     trials: Annotated[int | None, typer.Option(help="How many architectures to evaluate.")] = None,
     seed: Annotated[int, typer.Option(help="Fixes every random choice.")] = 0,
-    run: Annotated[
+    folder: Annotated[
         Path | None, typer.Option("--out", metavar="RUN", help="The run's folder.")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            metavar="URL",
+            help="A database instead of --out; #NAME is one of its runs.",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -107,6 +121,8 @@ def search(
     ] = None,
     limit_train: Annotated[int | None, typer.Option(help="Use this many training images.")] = None,
     workers: WorkersOption = 1,
+    executor: ExecutorOption = "local",
+    address: AddressOption = None,
     order: Annotated[
         Literal["fixed", "arrival"],
         typer.Option(
@@ -117,8 +133,10 @@ def search(
 ) -> None:
     """Search with METHOD: propose, train, learn, and keep every result in RUN."""
     from nascore import methods
-    from nascore.search import Store, Workers, visible_gpus
+    from nascore.search import Store
 
+    if folder and url:
+        raise ValueError(f"out={folder} and store={url}: a run has one place; give one of the two")
     config = methods.config(method, preset)
     if trials is not None:
         config = methods.with_settings(config, [f"trials={trials}"])
@@ -127,22 +145,21 @@ def search(
         config = methods.with_settings(config, [f"teacher={str(teacher)!r}"])
     if prefix is not None:
         config = methods.with_prefix(method, config, prefix)
-    data = _load(task, limit_train, seed)
+    data = load_task(task, limit_train, seed)
     plan = methods.build(method, data, config, seed)
-    run = run or Path("runs") / f"{method}-{Path(data.name).name}-{seed}"
+    run = url or folder or Path("runs") / f"{method}-{Path(data.name).name}-{seed}"
     meta = {
         **plan.meta,
         "limit_train": limit_train,
         "fingerprint": data.fingerprint,
         "workers": workers,
+        "executor": executor,
+        "address": address,
         "order": order,
         "nascore": nascore.__version__,
     }
-    with (
-        Workers(workers, visible_gpus()) as executor,
-        Store.create(run, meta) as store,
-    ):
-        _go_on(plan, store, executor, time_limit)
+    with _workers(meta) as evaluating, Store.create(run, meta) as store:
+        _go_on(plan, store, evaluating, time_limit)
 
 
 @app.command()
@@ -151,41 +168,57 @@ def resume(
     workers: Annotated[
         int | None, typer.Option(help="Processes that train; else as before.")
     ] = None,
+    executor: ExecutorOption = None,
+    address: AddressOption = None,
     time_limit: TimeLimitOption = math.inf,
 ) -> None:
     """Go on with a search that was stopped, by whatever it was."""
     from nascore import methods
-    from nascore.search import RunError, Store, Workers, visible_gpus
+    from nascore.search import RunError, Store
 
     with Store.open(run, write=True) as store:
         method, meta = store.meta["method"], store.meta
         if "fingerprint" not in meta:
             raise RunError(f"{run} was begun from Python; go on with it there: search.run(store)")
         config = methods.config_from_json(method, meta["config"])
-        data = _load(meta["task"], meta["limit_train"], meta["seed"])
+        data = load_task(meta["task"], meta["limit_train"], meta["seed"])
         if data.fingerprint != meta["fingerprint"]:
             raise RunError(f"the images of {data.name} are no longer those that {run} began with")
         plan = methods.build(method, data, config, meta["seed"])
-        with Workers(
-            workers if workers is not None else meta["workers"], visible_gpus()
-        ) as executor:
-            _go_on(plan, store, executor, time_limit)
+        given = {"workers": workers, "executor": executor, "address": address}
+        where = meta | {name: value for name, value in given.items() if value is not None}
+        with _workers(where) as evaluating:
+            _go_on(plan, store, evaluating, time_limit)
 
 
-def _go_on(plan: Search, store: Store, executor: Workers, time_limit: float) -> None:
+def _workers(meta: Mapping[str, Any]) -> AbstractContextManager[Executor]:
+    """Who evaluates, as a run's meta has it."""
+    from nascore.search import RayWorkers, Workers, visible_gpus
+
+    address = meta.get("address")
+    if meta.get("executor") == "ray":
+        return RayWorkers(meta["workers"], address)
+    if address is not None:
+        raise ValueError(f"address={address}: local processes have none; add --executor ray")
+    return Workers(meta["workers"], visible_gpus())
+
+
+def _go_on(plan: Search, store: Store, executor: Executor, time_limit: float) -> None:
     """Run what is left of a search, with a progress display, and show what it found."""
     from nascore.results.progress import Progress
+    from nascore.search import Watched
 
-    run, wanted = store.folder, plan.trials
+    run, wanted = store.name, plan.trials
     have = store.trials()
     if len(have) == wanted:
         out.print(f"{run} is complete: {wanted} trials.")
     else:
+        watched = Watched(executor)
         with Progress(out, wanted, have) as progress:
             try:
                 for trial in plan.run(
                     store,
-                    executor,
+                    watched,
                     order=store.meta["order"],
                     time_limit_s=time_limit,
                     on_result=progress.result,
@@ -196,6 +229,7 @@ def _go_on(plan: Search, store: Store, executor: Workers, time_limit: float) -> 
                 progress.stop()
                 out.print(f"\nStopped; nothing is lost. Go on with:  nascore resume {run}")
                 raise SystemExit(130) from None
+        out.print(f"{watched.workers} workers were busy {watched.utilisation():.0%} of the time.")
     _show(store)
     if left := wanted - len(store.trials()):
         out.print(f"The time is up, {left} trials are left. Go on with:  nascore resume {run}")
@@ -232,6 +266,9 @@ def _show(store: Store) -> None:
     out.print(summary(store.meta, trials))
     if any(trial.evaluation.ok for trial in trials):
         out.print(ranking(trials, 5))
+    if store.meta.get("order") == "arrival" and (staleness := store.staleness()):
+        mean = sum(staleness) / len(staleness)
+        out.print(f"told between a proposal and its own result: {mean:.1f} results in the mean")
     for name, value in _figures(store, trials).items():
         out.print(f"{name}: {value:g}")
 
@@ -245,6 +282,7 @@ def _figures(store: Store, trials: Sequence[Trial]) -> dict[str, float]:
         return {}
     config = methods.config_from_json(method, store.meta["config"])
     return methods.figures(method, config, trials)
+<<<<<<< HEAD
 
 
 @app.command()
@@ -317,3 +355,5 @@ def _load(task: str, limit_train: int | None, seed: int) -> Task:
 
     with decoding(out) as progress:
         return tasks.load(task, limit_train=limit_train, seed=seed, progress=progress)
+=======
+>>>>>>> main

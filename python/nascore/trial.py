@@ -32,7 +32,9 @@ WeightsRef = NewType("WeightsRef", str)
 class Proposal:
     """An architecture that an agent wants evaluated, and the decisions that wrote it.
 
-    `init_from` is the trial whose trained weights it is to start from.
+    `prediction` is the accuracy that the agent expects, in 0..1, which the trial's metrics then
+    have as `predicted_accuracy`. `init_from` is the trial whose trained weights it is to start
+    from.
     """
 
     architecture: Architecture

@@ -50,6 +50,16 @@ void projection() {
   CHECK(net.rows[4].op == Op::kAdd && net.rows[4].inputs == 2);
 }
 
+void depthwise() {
+  Skeleton separable = skeleton(8, {16});
+  separable.depthwise = true;
+  const Net net = expand(block("[(1,1,5,0,0),(2,1,1,1,0),(3,2,3,2,0)]"), separable, {1, 4, 4}, 2);
+  CHECK(net.rows[2].op == Op::kSepConv && net.rows[2].kernel == 5);
+  CHECK(net.rows[3].op == Op::kConv && net.rows[4].op == Op::kMaxPool);
+  const std::int64_t convs = 9 * 8 + 16 + 8 * 25 + 8 * 16 + 32 + 16 * 16 + 32;
+  CHECK(cost(net).params == convs + 16 * 2 + 2);
+}
+
 void twins_are_freed_once() {
   const Net net = expand(block("[(1,4,0,0,0),(2,6,0,0,1)]"), skeleton(8, {8}), {1, 4, 4}, 2);
   CHECK(net.rows[2].op == Op::kConcat && net.rows[2].inputs == 2);
@@ -172,6 +182,7 @@ int main() {
   layers();
   chain();
   projection();
+  depthwise();
   twins_are_freed_once();
   limits();
   given_rows();

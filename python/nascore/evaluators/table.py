@@ -65,23 +65,35 @@ class TableEvaluator:
         """Raises ValueError for an architecture that the table lacks: holes would skew a search."""
         return [self._evaluate(job.architecture) for job in jobs]
 
-    def _evaluate(self, architecture: Architecture) -> Evaluation:
+    def known(self, architecture: Architecture) -> Evaluation:
+        """What is known before any training: what it costs, or why it would fail."""
         graph = architecture.graph
         if graph is not None and graph.layers() == 0:
             return Evaluation(
                 {"density": 0.0, "longest_path": 0.0}, "table", "invalid", "empty block"
             )
+        row = self._row(architecture)
+        return Evaluation({name: row[name] for name in _COST if name in row}, "table")
+
+    def _evaluate(self, architecture: Architecture) -> Evaluation:
+        known = self.known(architecture)
+        if not known.ok:
+            return known
+        row = self._row(architecture)
+        metrics = dict(known.metrics)
+        metrics["val_accuracy"] = fmean(row[column] for column in self._columns("val"))
+        if seconds := self._columns("seconds"):
+            metrics["seconds"] = fmean(row[column] for column in seconds)
+        return Evaluation(metrics, "table")
+
+    def _row(self, architecture: Architecture) -> Mapping[str, float]:
         row = self.table.get(architecture.hash)
         if row is None:
             raise ValueError(
                 f"the table of {len(self.table)} architectures lacks {list(architecture.code)}; "
                 "search a space that it covers, such as smaller blocks"
             )
-        metrics = {name: row[name] for name in _COST if name in row}
-        metrics["val_accuracy"] = fmean(row[column] for column in self._columns("val"))
-        if seconds := self._columns("seconds"):
-            metrics["seconds"] = fmean(row[column] for column in seconds)
-        return Evaluation(metrics, "table")
+        return row
 
     def _columns(self, what: str) -> list[str]:
         prefix = f"{self.training}_{what}_"

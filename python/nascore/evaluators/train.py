@@ -11,6 +11,7 @@ from statistics import fmean
 
 import torch
 
+from nascore._core import Net
 from nascore.networks import Network, Recipe, build_net, fit, require_parts
 from nascore.networks.scoring import find_device
 from nascore.networks.training import Loss
@@ -18,7 +19,7 @@ from nascore.networks.weights import copy_weights, save_weights
 from nascore.search.folder import RunError, unwritable
 from nascore.spaces import SKELETONS, AnySkeleton, Architecture
 from nascore.tasks import Task
-from nascore.trial import Evaluation, Fidelity, Job, Limits, WeightsRef
+from nascore.trial import Evaluation, Fidelity, Job, Limits, Status, WeightsRef
 
 
 @dataclass(frozen=True)
@@ -64,28 +65,41 @@ class TrainEvaluator:
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
         return [self._evaluate(job) for job in jobs]
 
-    def _evaluate(self, job: Job) -> Evaluation:
-        if SKELETONS.get(job.architecture.space) is not type(self.skeleton):
-            raise TypeError(f"a {job.architecture.space} architecture has no place in the skeleton")
+    def known(self, architecture: Architecture) -> Evaluation:
+        """What is known before any training: what it costs, or why it would fail."""
+        return self._known(architecture)[0]
+
+    def _known(self, architecture: Architecture) -> tuple[Evaluation, Net | None]:
+        if SKELETONS.get(architecture.space) is not type(self.skeleton):
+            raise TypeError(f"a {architecture.space} architecture has no place in the skeleton")
         metrics: dict[str, float] = {}
-        if graphs := job.architecture.graphs:  # of two cells the mean density and the longer path
-            metrics = {
+
+        def failed(status: Status, message: str) -> tuple[Evaluation, None]:
+            return Evaluation(metrics, self.fidelity, status, message), None
+
+        if graphs := architecture.graphs:  # of two cells the mean density and the longer path
+            metrics |= {
                 "density": fmean(graph.density() for graph in graphs),
                 "longest_path": float(max(graph.longest_path() for graph in graphs)),
             }
             if not any(graph.layers() for graph in graphs):
-                return Evaluation(metrics, self.fidelity, "invalid", "empty block")
+                return failed("invalid", "empty block")
         try:
-            net = self.skeleton.expand(job.architecture, self.task.shape, self.task.classes)
+            net = self.skeleton.expand(architecture, self.task.shape, self.task.classes)
         except ValueError as error:  # too wide; what else could be wrong was tried at the start
-            return Evaluation(metrics, self.fidelity, "too large", str(error))
+            return failed("too large", str(error))
         cost = {"params": net.params, "macs": net.macs, "peak_bytes": net.peak_bytes}
         metrics |= {name: float(value) for name, value in cost.items()}
         for name, most in asdict(self.limits).items():
             if most is not None and cost[name] > most:
-                message = f"{name}={cost[name]:,} passes the limit {most:,}"
-                return Evaluation(metrics, self.fidelity, "too large", message)
+                return failed("too large", f"{name}={cost[name]:,} passes the limit {most:,}")
+        return Evaluation(metrics, self.fidelity), net
 
+    def _evaluate(self, job: Job) -> Evaluation:
+        known, net = self._known(job.architecture)
+        if net is None:
+            return known
+        metrics = dict(known.metrics)
         limits_s = [s for s in (self.time_limit_s, job.deadline_s) if s is not None]
         network, recipe = build_net(net, job.seed, self.recipe.init), self.recipe
         if job.init_from is not None:

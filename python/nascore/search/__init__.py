@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from nascore.search.ask_tell import AskTell
-from nascore.search.executors import Executor, InProcess, Pool
+from nascore.search.cluster import RayWorkers
+from nascore.search.executors import Executor, InProcess, Pool, Watched
 from nascore.search.folder import RunError
 from nascore.search.loop import Run, Search
 from nascore.search.rewards import Accuracy, Compression, EarlyStop
@@ -20,10 +21,12 @@ __all__ = [
     "Executor",
     "InProcess",
     "Pool",
+    "RayWorkers",
     "Run",
     "RunError",
     "Search",
     "Store",
+    "Watched",
     "Workers",
     "open_run",
     "trial_json",

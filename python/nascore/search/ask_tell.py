@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -213,6 +214,9 @@ class _Session:
     def _finish(self, group: Sequence[Asked], evaluation: Evaluation) -> None:
         trials = []
         for a in group:
+            if (guess := a.proposal.prediction) is not None:  # beside what was measured
+                metrics = {**evaluation.metrics, "predicted_accuracy": guess}
+                evaluation = replace(evaluation, metrics=metrics)
             reward = self.stage.reward(self._job(a), evaluation)
             if not math.isfinite(reward):
                 raise ValueError(f"trial {a.number} has reward {reward}; a reward must be finite")

@@ -41,11 +41,23 @@ snapshots = sa.Table(
 
 
 class Database:
-    """One connection to the database at `url`; `run` is what its RunErrors call the run."""
+    """One connection to the database at `url`; `run` is what its RunErrors call the run.
 
-    def __init__(self, url: str | sa.URL, run: str) -> None:
-        self.run = run
-        self._engine = sa.create_engine(url)
+    The tables are in the `schema`, so that a server's database holds many runs.
+    """
+
+    def __init__(self, url: str | sa.URL, run: str, schema: str | None = None) -> None:
+        self.run, self.schema = run, schema
+        try:
+            engine = sa.create_engine(url)
+        except ImportError as error:
+            hint = "pip install 'nascore[postgres]', and begin the URL with postgresql+psycopg://"
+            raise ImportError(f"{run} needs a driver of its database ({error}): {hint}") from error
+        except sa.exc.ArgumentError as error:
+            raise RunError(f"{run} is no URL of a database: {error}") from error
+        if schema and engine.dialect.name == "sqlite":
+            raise RunError(f"{run}: an SQLite file holds one run; leave #{schema} out")
+        self._engine = engine.execution_options(schema_translate_map={None: schema})
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _set_up_sqlite)
         with self._errors():
@@ -67,13 +79,16 @@ class Database:
 
     def table_names(self) -> set[str]:
         with self.transaction() as connection:
-            return set(sa.inspect(connection).get_table_names())
+            return set(sa.inspect(connection).get_table_names(self.schema))
 
-    def let_read_while_writing(self) -> None:
-        """Sets, for ever, that readers of an SQLite file do not block its writer."""
+    def prepare(self) -> None:
+        """Makes the schema; an SQLite file is set so that its readers never block its writer."""
         if self._engine.dialect.name == "sqlite":
             with self._errors():
                 self._connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
+        elif self.schema:
+            with self.transaction() as connection:
+                connection.execute(sa.schema.CreateSchema(self.schema, if_not_exists=True))
 
     def check(self) -> None:
         """Raises RunError unless this is a whole database that holds a run."""

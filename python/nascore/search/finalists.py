@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any
 
 from nascore.search.ask_tell import AskTell
@@ -14,7 +15,7 @@ from nascore.trial import Evaluator, Proposal, Reward, Trial
 class Finalists:
     """The `trials` best different architectures of the stages before, evaluated once more.
 
-    They are fewer where fewer succeeded.
+    Where fewer succeeded, they are repeated, at no cost; where none did, nothing is evaluated.
     """
 
     def __init__(
@@ -35,9 +36,9 @@ class Finalists:
         for trial in sorted(good, key=lambda t: t.rank, reverse=True):
             proposal = Proposal(trial.architecture, trial.proposal.actions)
             best.setdefault(trial.architecture.hash, proposal)
-        chosen = list(best.values())[: self.trials]
+        chosen = list(islice(cycle(best.values()), self.trials))
         if chosen:
-            n = len(chosen)
+            n = self.trials
             stage = AskTell(
                 _All(chosen), self.evaluator, self.reward, n, batch=n, deadline_s=self.deadline_s
             )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ FORMAT = 1  # raise it when the tables change
 
 # Made once: making one costs as much as running it, which is done for every trial.
 _FINISH = _trials.update().where(_trials.c.number == sa.bindparam("of"))
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
 _FIDELITY = sa.case(
     {name: i for i, name in enumerate(FIDELITIES)},
     value=_trials.c.evaluation["fidelity"].as_string(),
@@ -52,21 +55,25 @@ class Store:
     """A run's log in a folder, behind a database URL, or (None) in memory: `create` or `open` it.
 
     A folder has one writer at a time, and holds `run.db`, `config.json` (the meta) and `best.json`.
+    A URL's `#NAME` names one of the runs in that database, which are schemas of it.
     """
 
     def __init__(self, where: str | Path | None, *, write: bool) -> None:
         self.folder = _folder(where)
-        self.name = "in memory" if where is None else str(where)
+        self.name, schema = "in memory" if where is None else str(where), ""
         self.meta: dict[str, Any] = {}
         self.next_number = 0
         self._event = 0
         self._best: Trial | None = None
         self._lock = folder.lock(self.folder) if self.folder and write else None
-        url: str | sa.URL = str(where or "sqlite://")
+        url: str | sa.URL = "sqlite://"
         if self.folder:  # no string: a folder's name may hold what means something in a URL
             url = sa.URL.create("sqlite", database=str(self.folder / "run.db"))
+        elif where is not None:
+            url, _, schema = str(where).partition("#")
+            self.name = _PASSWORD.sub(r"\1***@", self.name)
         try:
-            self._database = database.Database(url, self.name)
+            self._database = database.Database(url, self.name, schema or None)
         except BaseException:
             self._unlock()
             raise
@@ -227,6 +234,14 @@ class Store:
         """All trials that have a result, told or not, by number."""
         return [_trial(row) for row in self._rows(_trials.c.evaluation.is_not(None))]
 
+    def staleness(self) -> list[int]:
+        """Of every told trial, how many others were told after it was asked for, before it."""
+        columns = (_trials.c.ask_event, _trials.c.tell_event)
+        told = sa.select(*columns).where(_trials.c.tell_event.is_not(None))
+        rows = self._database.rows(told.order_by(_trials.c.number))
+        events = sorted(row.tell_event for row in rows)
+        return [bisect_left(events, r.tell_event) - bisect_left(events, r.ask_event) for r in rows]
+
     def best(self) -> Trial | None:
         """The told trial of the highest rank, failed ones aside."""
         return self._best
@@ -238,7 +253,7 @@ class Store:
         foreign = self._database.table_names() - set(database.tables.tables)
         if foreign:
             raise RunError(f"{self.name} holds other data ({min(foreign)}): choose another place")
-        self._database.let_read_while_writing()
+        self._database.prepare()
         with self._database.transaction() as connection:
             database.tables.create_all(connection)
             if connection.execute(sa.select(_meta)).first():

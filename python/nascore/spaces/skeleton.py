@@ -13,7 +13,9 @@ from nascore.spaces.architecture import Architecture
 class Skeleton:
     """A stem, then per width a group of `blocks` blocks with 2x2 pooling between, and a classifier.
 
-    ValueError names a field that is out of range.
+    With `depthwise`, the convolutions of a block that are larger than 1x1 are depthwise-separable
+    (the Depthwise variant of BlockQNN, TPAMI 2020; its 1x1 ones stay plain, a choice). ValueError
+    names a field that is out of range.
     """
 
     stem_width: int = 32
@@ -21,6 +23,7 @@ class Skeleton:
     stem_pool: bool = False
     blocks: int = 4
     widths: tuple[int, ...] = (32, 64, 128)
+    depthwise: bool = False
 
     simplest: ClassVar[Architecture] = Architecture.of("block", ((1, 1, 1, 0, 0), (2, 7, 0, 0, 0)))
 
@@ -55,7 +58,12 @@ class Skeleton:
 
     def core(self) -> _core.Skeleton:
         return _core.Skeleton(
-            self.stem_width, self.stem_stride, self.stem_pool, self.blocks, list(self.widths)
+            self.stem_width,
+            self.stem_stride,
+            self.stem_pool,
+            self.blocks,
+            list(self.widths),
+            self.depthwise,
         )
 
     def expand(

@@ -1,0 +1,26 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from nascore.tasks import Task
+
+# Paths and codes hold brackets, and a program that reads the lines wants them whole.
+out = Console(highlight=False, markup=False, soft_wrap=True)
+
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="The folder of a run, or its --store.")
+]
+
+
+def load_task(task: str, limit_train: int | None, seed: int) -> Task:
+    from nascore import tasks
+    from nascore.results.progress import decoding
+
+    with decoding(out) as progress:
+        return tasks.load(task, limit_train=limit_train, seed=seed, progress=progress)
