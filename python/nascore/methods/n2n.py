@@ -33,7 +33,7 @@ from nascore.search.finalists import Finalists
 from nascore.spaces import Architecture, WholeNet
 from nascore.spaces.compression import RemovalSpace, ShrinkageSpace
 from nascore.tasks import Task
-from nascore.trial import Limits, Trial
+from nascore.trial import Agent, Limits, Trial
 
 TEACHER = "teacher.safetensors"  # in the run's folder of weights
 _POLICY = "{}-policy.safetensors"
@@ -132,9 +132,6 @@ def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = Non
     architecture, network = imported(teacher, task.shape)
     if (logits := architecture.code[-1][6]) != task.classes:
         raise ValueError(f"the teacher gives {logits} logits; {task.name} has {task.classes}")
-    if not trained:
-        net = config.skeleton.expand(architecture, task.shape, task.classes)
-        network = build_net(net, seed, config.teacher_recipe.init)
     evaluator = DistillEvaluator(
         task,
         config.skeleton,
@@ -147,7 +144,7 @@ def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = Non
     iterations = -(-config.trials // config.batch)
     removals = min(config.trials, max(1, round(config.removal * iterations)) * config.batch)
     stages: list[Any] = [
-        Teach(task, architecture, network, config.teacher_recipe, seed, trained),
+        Teach(task, architecture, network if trained else None, config.teacher_recipe, seed),
         Compress("removal", task, config, seed, removals, evaluator),
     ]
     if removals < config.trials:
@@ -168,27 +165,29 @@ class Teach:
 
     task: Task
     architecture: Architecture
-    network: Network
+    network: Network | None  # None: to be trained
     recipe: Recipe
     seed: int
-    trained: bool
     trials: int = field(default=0, init=False)
 
     def run(self, run: Run) -> Iterator[Trial]:
         """Goes on from the last whole epoch. Raises RunError where the training fails."""
         path = run.files / TEACHER
-        if not path.exists() and (score := self._score(run)) is not None:
+        if not path.exists() and (network := self.network or self._train(run)) is not None:
+            score = accuracy(network, self.task, "valid").accuracy
+            if not score:
+                raise RunError("the teacher is never right: there is nothing to learn from it")
             net = WholeNet().expand(self.architecture, self.task.shape, self.task.classes)
             card = {"val_accuracy": score, "params": net.params, "task": self.task.name}
-            save_teacher(path, self.architecture, self.network, card)
+            save_teacher(path, self.architecture, network, card)
         yield from ()
 
-    def _score(self, run: Run) -> float | None:
-        """Its validation accuracy; None when the time is up before."""
-        if self.trained:
-            return accuracy(self.network, self.task, "valid").accuracy
+    def _train(self, run: Run) -> Network | None:
+        """The trained network; None when the time is up before."""
+        net = WholeNet().expand(self.architecture, self.task.shape, self.task.classes)
+        network = build_net(net, self.seed, self.recipe.init)
         fitted = fit(
-            self.network,
+            network,
             self.task,
             self.recipe,
             self.seed,
@@ -205,7 +204,7 @@ class Teach:
                 f"the teacher's training failed: {fitted.status}, {fitted.message}; "
                 "try another teacher_recipe in another run"
             )
-        return fitted.valid.accuracy
+        return network
 
 
 def _reward(config: Config, run: Run, first: int) -> Compression:
@@ -250,13 +249,14 @@ class Compress:
             deadline_s=config.time_limit_s,
         )
         yield from stage.run(run)
-        if run.store.asked(run.stage) == self.trials and not run.store.pending(run.stage):
+        done = run.store.asked(run.stage) == self.trials and not run.store.pending(run.stage)
+        if done and isinstance(agent, PolicyGradient):
             write_whole(
                 run.files / _POLICY.format(self.kind),
                 safetensors.torch.save(agent.controller.state_dict()),
             )
 
-    def agent(self, parent: Architecture) -> PolicyGradient:
+    def agent(self, parent: Architecture) -> Agent:
         """The learner that decides what becomes of `parent`."""
         config = self.config
         space: RemovalSpace | ShrinkageSpace
