@@ -53,7 +53,7 @@ def retrain(
     model = model or Path(run) / name
     architectures = [one.architecture for one in chosen]
     plan = (data, skeleton, recipe, meta["seed"], model)
-    taught = methods.taught(meta["method"], config, run, data)
+    taught = methods.taught(meta["method"], config, Path(run), data)
     with training(out, recipe.epochs * len(chosen)) as advance:
         try:
             if ensemble is None:

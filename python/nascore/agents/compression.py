@@ -106,7 +106,7 @@ class ShrinkagePolicy(_LayerPolicy):
         self, tokens: Tensor, head: Tensor, legal: Tensor, memory: Any = None
     ) -> tuple[Tensor, Any]:
         layer, entry = divmod(int(head[0]), len(ENTRIES))  # all are at the same step
-        states, x = memory or (None, None)
+        states, x = memory or (None, torch.empty(0))
         if entry == 0:
             x = self.descriptions[layer].repeat(len(tokens), 1)
         else:
@@ -148,5 +148,5 @@ class ActorCritic(PolicyGradient):
         values = self.policy.values(tokens, head)
         rewards = advantage[:, None].expand_as(values)
         gain = log_probs.gather(-1, action[..., None])[..., 0] * (rewards - values.detach())
-        actor = -(gain + self.entropy * entropy(log_probs, legal)).sum(1).mean()
+        actor: Tensor = -(gain + self.entropy * entropy(log_probs, legal)).sum(1).mean()
         return actor + F.smooth_l1_loss(values, rewards)

@@ -271,7 +271,12 @@ class Compress:
             policy = ShrinkagePolicy(space, seed, config.units, config.descriptions)
         if config.transfer is not None:
             _begin_as(Path(config.transfer) / "weights" / _POLICY.format(self.kind), policy)
-        settings = {"batch": config.batch, "lr": lr, "entropy": 0.0, "baseline": config.baseline}
+        settings: dict[str, Any] = {
+            "batch": config.batch,
+            "lr": lr,
+            "entropy": 0.0,
+            "baseline": config.baseline,
+        }
         if config.learner == "actor_critic":
             return ActorCritic(space, seed, policy, **settings)
         return PolicyGradient(space, seed, clip=None, epochs=1, controller=policy, **settings)

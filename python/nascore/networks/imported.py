@@ -104,6 +104,8 @@ class _Import:
 
     def read(self, node: fx.Node) -> None:
         self.node = node
+        self.arguments: tuple[Any, ...] = node.args
+        self.options: dict[str, Any] = node.kwargs
         if node.op == "placeholder":
             if self.rows:
                 raise ValueError(f"the module has another input, {node.name!r}; one image it is")
@@ -128,7 +130,7 @@ class _Import:
         return ValueError(f"layer {name!r} is {what}; known are {_KINDS}")
 
     def _from(self, argument: Any = None) -> int:
-        argument = self.node.args[0] if argument is None else argument
+        argument = self.arguments[0] if argument is None else argument
         if not isinstance(argument, fx.Node) or argument not in self.row_of:
             raise self._unknown(f"a function of {argument}")
         return self.row_of[argument]
@@ -195,7 +197,6 @@ class _Import:
             raise self._unknown(repr(m))
 
     def _function(self, target: Any) -> None:
-        node = self.node
         known: dict[Any, Callable[[], None]] = {
             **dict.fromkeys(
                 (F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"), self._relu
@@ -205,12 +206,12 @@ class _Import:
             **dict.fromkeys((torch.flatten, "flatten"), self._flatten_function),
             **dict.fromkeys(("view", "reshape", torch.reshape), self._view),
             **dict.fromkeys((torch.mean, "mean"), self._mean),
-            F.max_pool2d: lambda: self._pool(nn.MaxPool2d(*node.args[1:], **node.kwargs)),
-            F.avg_pool2d: lambda: self._pool(nn.AvgPool2d(*node.args[1:], **node.kwargs)),
+            F.max_pool2d: lambda: self._pool(nn.MaxPool2d(*self.arguments[1:], **self.options)),
+            F.avg_pool2d: lambda: self._pool(nn.AvgPool2d(*self.arguments[1:], **self.options)),
             F.adaptive_avg_pool2d: lambda: self._pool(
-                nn.AdaptiveAvgPool2d(*node.args[1:], **node.kwargs)
+                nn.AdaptiveAvgPool2d(*self.arguments[1:], **self.options)
             ),
-            F.dropout: lambda: self._dropout(node.kwargs.get("p", 0.5)),
+            F.dropout: lambda: self._dropout(self.options.get("p", 0.5)),
             "contiguous": self._same,
             "size": self._size,
             getattr: self._size,
@@ -252,8 +253,9 @@ class _Import:
         if m.eps != _EPS:
             if not isinstance(m, nn.BatchNorm2d):
                 raise self._unknown(f"{m!r}, with another eps than {_EPS}")
-            with torch.no_grad():
-                m.running_var += m.eps - _EPS  # the same outputs
+            assert m.running_var is not None
+            m.running_var += m.eps - _EPS  # the same outputs
+            m.eps = _EPS
         self._add(op, source=m)
 
     def _dropout(self, p: float) -> None:
@@ -284,18 +286,18 @@ class _Import:
         self._add(op, kernel=kernel, stride=stride[0])
 
     def _sum(self) -> None:
-        if self.node.kwargs or len(self.node.args) != 2:
+        if self.options or len(self.arguments) != 2:
             raise self._unknown("a sum with a factor")
-        self._add("add", [self._from(argument) for argument in self.node.args])
+        self._add("add", [self._from(argument) for argument in self.arguments])
 
     def _cat(self) -> None:
-        tensors, *rest = self.node.args
-        if [*rest, *self.node.kwargs.values()] not in ([1], [-3]) or len(tensors) < 2:
+        tensors, *rest = self.arguments
+        if [*rest, *self.options.values()] not in ([1], [-3]) or len(tensors) < 2:
             raise self._unknown("a concatenation that is not along the channels")
         self._add("concat", [self._from(tensor) for tensor in tensors])
 
     def _flatten_function(self) -> None:
-        if [*self.node.args[1:], *self.node.kwargs.values()] not in ([1], [1, -1]):
+        if [*self.arguments[1:], *self.options.values()] not in ([1], [1, -1]):
             raise self._unknown("a flattening of the batch")
         self._flatten()
 
@@ -306,7 +308,7 @@ class _Import:
             self._add("flatten")
 
     def _view(self) -> None:
-        sizes = self.node.args[1:]
+        sizes = self.arguments[1:]
         if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
             sizes = tuple(sizes[0])
         batch = len(sizes) == 2 and self.sizes.get(sizes[0]) == 0
@@ -316,18 +318,18 @@ class _Import:
 
     def _size(self) -> None:
         """x.size(0), x.shape[0] and what leads there: the number of images."""
-        first, *rest = self.node.args
+        first, *rest = self.arguments
         if self.node.target is getattr and rest == ["shape"]:
             self.sizes[self.node] = -1  # all of them
         elif self.node.target == "size":
-            self.sizes[self.node] = rest[0] if rest else self.node.kwargs.get("dim", -1)
+            self.sizes[self.node] = rest[0] if rest else self.options.get("dim", -1)
         elif self.sizes.get(first) == -1 and isinstance(rest[0], int):
             self.sizes[self.node] = rest[0]
         else:
             raise self._unknown(f"{self.node.format_node()}")
 
     def _mean(self) -> None:
-        given = [*self.node.args[1:], *self.node.kwargs.values()]
+        given = [*self.arguments[1:], *self.options.values()]
         if not given or list(given[0]) not in ([2, 3], [-2, -1]) or True in given[1:]:
             raise self._unknown("a mean that is not over height and width alone")
         self._add("global_pool")

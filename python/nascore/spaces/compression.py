@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,7 @@ class RemovalSpace(_Compression):
         layers = layers_of(parent)
         super().__init__(parent, [1 if i in layers.fixed else 2 for i in layers.numbers])
 
-    def __reduce__(self) -> tuple[type[RemovalSpace], tuple[Architecture]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return RemovalSpace, (self.parent,)
 
     def student(self, choices: Sequence[int]) -> Architecture:
@@ -83,7 +84,7 @@ class ShrinkageSpace(_Compression):
         super().__init__(parent, [len(FACTORS) if flag else 1 for flag in free])
         self.min_width = min_width
 
-    def __reduce__(self) -> tuple[type[ShrinkageSpace], tuple[Architecture, int]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return ShrinkageSpace, (self.parent, self.min_width)
 
     def student(self, choices: Sequence[int]) -> Architecture:
