@@ -46,6 +46,7 @@ TINY = {
     "layer": ("max_layers=3", "recipe.epochs=2", "widths=(4,8)", "dense=(16,)"),
     "cell": ("blocks=1", "recipe.epochs=1", "skeleton.filters=2", "skeleton.stem_width=4"),
     "skip": ("depths=(2,3)", "filters=(4,8)", "recipe.epochs=2", "recipe.lr=0.05"),
+    "net": ("blocks=(1,2)", "widths=(4,8)"),
 }
 TOY = {
     "block": ("max_layers=4",),
@@ -54,6 +55,7 @@ TOY = {
     "dag": ("max_nodes=5",),
     "layer": ("max_layers=4",),
     "skip": ("depths=(3,4)",),
+    "net": ("blocks=(1,1)", "widths=(4,8)"),
 }
 PREFIX = {
     "block": "[(1,2,3,0,0),(2,1,1,1,0)]",
@@ -64,7 +66,13 @@ PREFIX = {
     "skip": "[0,2]",
 }
 # Of the methods that have but one, where it is not blocks.
-SPACE = {"maskconnect": "connection", "metaqnn": "layer", "nasnet": "cell", "nas_rl": "skip"}
+SPACE = {
+    "maskconnect": "connection",
+    "metaqnn": "layer",
+    "nasnet": "cell",
+    "nas_rl": "skip",
+    "n2n": "net",
+}
 # Of the methods that have no evaluator but a stage that trains: settings that do so in a moment.
 OWN = {
     "maskconnect": (
@@ -91,6 +99,14 @@ QUICK = {
     "ghn": (
         *("dag.nodes=4", "train_nodes=3", "training.epochs=1", "training.batch=512", "top=2"),
         *("design.width=8", "design.passes=1", "design.channels=16"),
+    ),
+    "n2n": (
+        "units=4",
+        "teacher_recipe.epochs=2",
+        "teacher_recipe.batch=128",
+        "recipe.epochs=1",
+        "final.epochs=2",
+        "students=2",
     ),
 }
 GOLDEN = Path(__file__).parent / "golden"

@@ -150,3 +150,82 @@ def test_rows_and_inputs_of_other_shapes_are_refused() -> None:
     vector = [OP["max_pool"], 1, 1, 1, 1, 1, 3, 1, 1]
     with pytest.raises(ValueError, match="row 7, max_pool, reads a vector; it needs an image"):
         from_rows([*rows, vector], [*inputs, [6]])
+
+
+@pytest.mark.parametrize(
+    ("op", "padded", "bias"),
+    [
+        ("conv_plain", True, False),
+        ("conv_plain_valid", False, False),
+        ("conv_bias_valid", False, True),
+    ],
+)
+def test_single_convolutions(op: str, padded: bool, bias: bool) -> None:
+    height, width = (5, 4) if padded else (4, 2)  # of 9 x 8 by 3 x 5 at stride 2
+    rows = [
+        [OP["input"], 0, 0, 1, 1, 1, 4, 9, 8],
+        [OP[op], 3, 5, 2, 1, 2, 6, height, width],
+        [OP["global_pool"], 0, 0, 1, 1, 1, 6, 1, 1],
+    ]
+    net = from_rows(rows, [[], [0], [1]])
+    assert net.params == 6 * 2 * 15 + 6 * bias
+    assert net.macs == 6 * 2 * 15 * height * width
+    network = build_net(net)
+    assert sum(p.numel() for p in network.parameters()) == net.params
+    assert network(torch.zeros(2, 4, 9, 8)).shape == (2, 6)
+
+
+def repaired(rows: list[list[int]], inputs: list[list[int]]) -> _core.Net:
+    return _core.Net.from_rows(np.array(rows), inputs, repair=True)
+
+
+def test_repair_leaves_what_fits() -> None:
+    rows, inputs = chain_rows()
+    assert repaired(rows, inputs).rows.tolist() == rows
+
+
+def test_repair_makes_shapes_fit() -> None:
+    rows, inputs = chain_rows()
+    rows[0][6:] = [2, 12, 12]
+    rows[1][COLUMN["channels"]] = 10
+    net = repaired(rows, inputs)
+    assert net.rows[:, 6:].tolist() == [
+        [2, 12, 12],
+        [10, 6, 6],
+        [10, 5, 4],
+        [10, 5, 4],
+        [10, 5, 4],
+        [10, 1, 1],
+        [3, 1, 1],
+    ]
+    assert build_net(net)(torch.zeros(2, 2, 12, 12)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("channels", "width", "groups", "expected"),
+    [
+        (6, 6, 6, (6, 6)),  # depthwise
+        (9, 6, 6, (9, 9)),  # depthwise, and more channels than it had
+        (6, 8, 4, (8, 2)),  # grouped: the largest common divisor
+        (5, 8, 4, (8, 1)),
+    ],
+)
+def test_repair_of_groups(
+    channels: int, width: int, groups: int, expected: tuple[int, int]
+) -> None:
+    rows, inputs = chain_rows()
+    rows[0][COLUMN["channels"]] = channels
+    rows[1][COLUMN["channels"]], rows[1][COLUMN["groups"]] = width, groups
+    net = repaired(rows, inputs)
+    assert (net.rows[1, COLUMN["channels"]], net.rows[1, COLUMN["groups"]]) == expected
+
+
+def test_repair_still_refuses_what_cannot_be() -> None:
+    rows, inputs = chain_rows()
+    rows[0][6:] = [4, 2, 2]
+    with pytest.raises(ValueError, match=r"row 2, avg_pool_valid, .* its inputs make it empty"):
+        repaired(rows, inputs)
+    rows, inputs = chain_rows()
+    inputs[4] = [2, 1]
+    with pytest.raises(ValueError, match="row 4, add, reads 6x4x2 and 6x5x4"):
+        repaired(rows, inputs)

@@ -53,7 +53,7 @@ py::typing::List<py::typing::Tuple<int, py::ellipsis>> inputs(const CostedNet& s
 }
 
 CostedNet from_rows(const Given<std::int64_t>& given,
-                    const std::vector<std::vector<std::int32_t>>& inputs) {
+                    const std::vector<std::vector<std::int32_t>>& inputs, bool repairs) {
   const auto table = checked(given, "rows", {"R", 9});
   if (table.shape(0) != static_cast<py::ssize_t>(inputs.size())) {
     throw py::value_error("rows has " + std::to_string(table.shape(0)) + " rows, inputs " +
@@ -81,7 +81,11 @@ CostedNet from_rows(const Given<std::int64_t>& given,
     net.inputs.insert(net.inputs.end(), inputs[i].begin(), inputs[i].end());
   }
   py::gil_scoped_release release;
-  validate(net);
+  if (repairs) {
+    repair(net);
+  } else {
+    validate(net);
+  }
   const NetCost total = cost(net);
   return {std::move(net), total};
 }
@@ -197,8 +201,11 @@ void bind_net(py::module_& m) {
   py::class_<CostedNet>(m, "Net", "A whole network as rows in the order in which they run.")
       .def_static(
           "from_rows", &from_rows, py::arg("rows"), py::arg("inputs"),
+          py::arg("repair") = false,
           "The network of rows int64 `[R, 9]`, columns NET_COLUMNS, and per row those it reads.\n\n"
-          "ValueError names the row that cannot be built, the rule and what it should be.")
+          "With `repair` shapes become what the inputs make them, channels of convolutions and\n"
+          "linear layers aside, and groups what divides these. ValueError names the row that cannot\n"
+          "be built, the rule and what it should be.")
       .def_property_readonly("rows", &rows, "int64 `[R, 9]`, columns NET_COLUMNS.")
       .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")
       .def_property_readonly(

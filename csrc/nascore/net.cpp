@@ -38,6 +38,8 @@ Weights weights_of(const Net& net, const NetRow& row) {
       return {in * out, out};
     case Cost::kConvBias:
       return {in * out * taps, out};
+    case Cost::kConvPlain:
+      return {in * out * taps, 0};
     case Cost::kSeparable:
       return {in * taps + in * out, 2 * out};
     case Cost::kNorm:

@@ -93,6 +93,11 @@ int append(Net& net, const Step& step, Shape out, const std::int32_t* inputs, in
 // kMaxExtent and kMaxWindow, so that costs stay within 64 bits.
 void validate(const Net& net);
 
+// The same, of a net whose shapes are first made what its inputs make them, but for row 0 and the
+// channels of what gives channels. Where groups no longer divide these, they become the largest
+// common divisor; a depthwise convolution stays one.
+void repair(Net& net);
+
 // Throws domain_error where a sum passes 64 bits.
 NetCost cost(const Net& net);
 

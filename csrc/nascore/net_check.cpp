@@ -1,5 +1,6 @@
 // The rules that the rows of a network obey, for nets that no space wrote.
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -39,6 +40,9 @@ Kind kind(Op op) {
     case Op::kAvgPoolValid:
     case Op::kConvValid:
     case Op::kConvBias:
+    case Op::kConvPlain:
+    case Op::kConvPlainValid:
+    case Op::kConvBiasValid:
       return Kind::kWindow;
     case Op::kIdentity:
     case Op::kRelu:
@@ -63,6 +67,11 @@ Kind kind(Op op) {
   }
 }
 
+bool never_pads(Op op) {
+  return op == Op::kMaxPoolValid || op == Op::kAvgPoolValid || op == Op::kConvValid ||
+         op == Op::kConvPlainValid || op == Op::kConvBiasValid;
+}
+
 bool takes_vectors(Op op) {
   return op == Op::kIdentity || op == Op::kRelu || op == Op::kDropout || op == Op::kAdd ||
          op == Op::kConcat || op == Op::kLinear;
@@ -70,7 +79,8 @@ bool takes_vectors(Op op) {
 
 class Checker {
  public:
-  explicit Checker(const Net& net) : net_(net), flat_(net.rows.size()), read_(net.rows.size()) {}
+  Checker(Net& net, bool repairs)
+      : net_(net), repairs_(repairs), flat_(net.rows.size()), read_(net.rows.size()) {}
 
   void run() {
     if (net_.rows.empty()) throw std::invalid_argument("a network has at least its input row");
@@ -116,6 +126,7 @@ class Checker {
       require(flat_[input(i)] == flat_[input(0)], "reads images and vectors");
       read_[input(i)] = true;
     }
+    if (repairs_ && k == Kind::kWindow) regroup();
     arguments(k);
     if (k == Kind::kImage) return;
     const bool vector = flat_[input(0)];
@@ -124,8 +135,27 @@ class Checker {
                    : "reads an image; it needs a vector, as global_pool or flatten make");
     flat_[at_] = vector || k == Kind::kFlattening;
     const Shape wanted = expected(k);
+    if (repairs_ && fits(wanted)) net_.rows[at_].out = wanted;
     require(wanted == r.out, "has shape " + text(r.out) + "; its inputs make it " +
                                  (wanted.height > 0 && wanted.width > 0 ? text(wanted) : "empty"));
+  }
+
+  static bool fits(Shape s) {
+    return std::min({s.channels, s.height, s.width}) >= 1 &&
+           std::max({s.channels, s.height, s.width}) <= kMaxExtent;
+  }
+
+  void regroup() {
+    NetRow& r = net_.rows[at_];
+    const std::int64_t in = shape(0).channels;
+    if (r.groups == 1 || (in % r.groups == 0 && r.out.channels % r.groups == 0)) return;
+    if (r.groups == r.out.channels) {
+      r.out.channels = in;
+      r.groups = static_cast<std::int32_t>(in);
+    } else {
+      const std::int64_t common = std::gcd(in, r.out.channels);
+      r.groups = static_cast<std::int32_t>(std::gcd(common, std::int64_t{r.groups}));
+    }
   }
 
   void arguments(Kind k) const {
@@ -142,7 +172,8 @@ class Checker {
     const bool window = k == Kind::kWindow && !reduce;
     const bool square = r.op == Op::kMaxPoolValid;
     const bool dilated = r.op == Op::kConv || r.op == Op::kStem || r.op == Op::kConvRelu ||
-                         r.op == Op::kConvBias || r.op == Op::kSepConv;
+                         r.op == Op::kConvBias || r.op == Op::kSepConv || r.op == Op::kConvPlain ||
+                         r.op == Op::kConvPlainValid || r.op == Op::kConvBiasValid;
     const bool grouped = dilated && r.op != Op::kSepConv;
     in_range("stride", r.stride, reduce ? 2 : 1, reduce ? 2 : window || chance ? kMaxWindow : 1);
     const std::int64_t least = window || reduce ? 1 : 0;
@@ -168,9 +199,10 @@ class Checker {
         const bool pool = r.op == Op::kMaxPool || r.op == Op::kAvgPool ||
                           r.op == Op::kMaxPoolValid || r.op == Op::kAvgPoolValid;
         const std::int64_t channels = pool ? in.channels : r.out.channels;
-        if (r.op == Op::kMaxPoolValid || r.op == Op::kAvgPoolValid || r.op == Op::kConvValid) {
+        if (never_pads(r.op)) {
           const auto side = [&](std::int64_t length, int kernel) {
-            return length < kernel ? 0 : (length - kernel) / r.stride + 1;
+            const std::int64_t reach = std::int64_t{r.dilation} * (kernel - 1);
+            return length <= reach ? 0 : (length - reach - 1) / r.stride + 1;
           };
           return {channels, side(in.height, r.kernel), side(in.width, r.kernel_width)};
         }
@@ -200,7 +232,8 @@ class Checker {
     }
   }
 
-  const Net& net_;
+  Net& net_;
+  const bool repairs_;
   int at_ = 0;
   std::vector<bool> flat_;  // a vector per image, no image
   std::vector<bool> read_;
@@ -208,6 +241,11 @@ class Checker {
 
 }  // namespace
 
-void validate(const Net& net) { Checker(net).run(); }
+void validate(const Net& net) {
+  Net copy = net;
+  Checker(copy, false).run();
+}
+
+void repair(Net& net) { Checker(net, true).run(); }
 
 }  // namespace nascore

@@ -39,9 +39,21 @@ enum class Op : std::uint8_t {
   kConvBias = 25,      // convolution with a bias, and nothing else
   kBatchNorm = 26,
   kPad = 27,  // zeros around, as many on either side, or one more below and to the right
+  // Single layers, of networks that others wrote
+  kConvPlain = 28,       // convolution without a bias, and nothing else
+  kConvPlainValid = 29,  // the same, never padded
+  kConvBiasValid = 30,   // convolution with a bias that never pads, and nothing else
 };
 
-enum class Cost : std::uint8_t { kFree, kConvBatchNorm, kConvBias, kLinear, kSeparable, kNorm };
+enum class Cost : std::uint8_t {
+  kFree,
+  kConvBatchNorm,
+  kConvBias,
+  kConvPlain,
+  kLinear,
+  kSeparable,
+  kNorm
+};
 
 struct OpInfo {
   Op op;
@@ -51,7 +63,7 @@ struct OpInfo {
   Cost cost;
 };
 
-inline constexpr std::array<OpInfo, 28> kOps = {{
+inline constexpr std::array<OpInfo, 31> kOps = {{
     {Op::kInput, "input", {}, 0, Cost::kFree},
     {Op::kConv, "conv", {1, 3, 5}, 1, Cost::kConvBatchNorm},
     {Op::kMaxPool, "max_pool", {1, 3}, 1, Cost::kFree},
@@ -80,6 +92,9 @@ inline constexpr std::array<OpInfo, 28> kOps = {{
     {Op::kConvBias, "conv_bias", {}, 0, Cost::kConvBias},
     {Op::kBatchNorm, "batch_norm", {}, 0, Cost::kNorm},
     {Op::kPad, "pad", {}, 0, Cost::kFree},
+    {Op::kConvPlain, "conv_plain", {}, 0, Cost::kConvPlain},
+    {Op::kConvPlainValid, "conv_plain_valid", {}, 0, Cost::kConvPlain},
+    {Op::kConvBiasValid, "conv_bias_valid", {}, 0, Cost::kConvBias},
 }};
 
 constexpr const OpInfo& info(Op op) { return kOps[static_cast<std::size_t>(op)]; }

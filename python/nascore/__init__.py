@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from nascore import methods as methods
     from nascore import tasks as tasks
     from nascore.networks.build import build
+    from nascore.networks.models import load_model
     from nascore.results.drawings import draw
-    from nascore.retrain import load_model
     from nascore.search import open_run
     from nascore.spaces import (
         Architecture,
@@ -38,7 +38,7 @@ _HOMES = {
     "Skeleton": "nascore.spaces",
     "build": "nascore.networks.build",
     "draw": "nascore.results.drawings",
-    "load_model": "nascore.retrain",
+    "load_model": "nascore.networks.models",
     "open_run": "nascore.search",
 }
 _MODULES = ("methods", "tasks")

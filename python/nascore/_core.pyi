@@ -172,11 +172,14 @@ class Net:
     def from_rows(
         rows: numpy.typing.NDArray[numpy.int64],
         inputs: collections.abc.Sequence[collections.abc.Sequence[int]],
+        repair: bool = False,
     ) -> Net:
         """
         The network of rows int64 `[R, 9]`, columns NET_COLUMNS, and per row those it reads.
 
-        ValueError names the row that cannot be built, the rule and what it should be.
+        With `repair` shapes become what the inputs make them, channels of convolutions and
+        linear layers aside, and groups what divides these. ValueError names the row that cannot
+        be built, the rule and what it should be.
         """
     @property
     def inputs(self) -> list[tuple[int, ...]]:

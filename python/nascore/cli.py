@@ -115,6 +115,10 @@ def search(
         str | None,
         typer.Option(metavar="CODE", help="Search below this partial architecture (alphax)."),
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="Compress this model of `nascore retrain` (n2n)."),
+    ] = None,
     limit_train: Annotated[int | None, typer.Option(help="Use this many training images.")] = None,
     workers: WorkersOption = 1,
     executor: ExecutorOption = "local",
@@ -137,6 +141,8 @@ def search(
     if trials is not None:
         config = methods.with_settings(config, [f"trials={trials}"])
     config = methods.with_settings(config, settings or [])
+    if teacher is not None:
+        config = methods.with_settings(config, [f"teacher={str(teacher)!r}"])
     if prefix is not None:
         config = methods.with_prefix(method, config, prefix)
     data = load_task(task, limit_train, seed)

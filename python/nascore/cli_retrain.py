@@ -53,12 +53,13 @@ def retrain(
     model = model or Path(run) / name
     architectures = [one.architecture for one in chosen]
     plan = (data, skeleton, recipe, meta["seed"], model)
+    taught = methods.taught(meta["method"], config, Path(run), data)
     with training(out, recipe.epochs * len(chosen)) as advance:
         try:
             if ensemble is None:
-                found = retrain(architectures[0], *plan, on_epoch=advance)
+                found = retrain(architectures[0], *plan, on_epoch=advance, taught=taught)
             else:
-                found = retrain_ensemble(architectures, *plan, on_epoch=advance)
+                found = retrain_ensemble(architectures, *plan, on_epoch=advance, taught=taught)
         except KeyboardInterrupt:
             out.print("\nStopped; the same command goes on from the last whole epoch.")
             raise SystemExit(130) from None

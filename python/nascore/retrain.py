@@ -13,26 +13,25 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
 from nascore.files import write_whole
 from nascore.networks import (
-    Ensemble,
     Epoch,
-    Network,
     Recipe,
     accuracy,
     build_net,
     fit,
     require_parts,
 )
+from nascore.networks.distillation import Taught
+from nascore.networks.models import CARD, WEIGHTS, load_model, member, read_card
 from nascore.results.tables import best_trials
 from nascore.search import RunError, Store, folder
-from nascore.spaces import SKELETONS, AnySkeleton, Architecture
+from nascore.spaces import AnySkeleton, Architecture
 from nascore.tasks import Task
 from nascore.trial import Trial
 
-CARD, WEIGHTS, CHECKPOINT = "model.json", "model.safetensors", "checkpoint.pt"
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -88,16 +87,19 @@ def retrain(
     out: str | Path,
     device: str | torch.device = "auto",
     on_epoch: Callable[[Epoch], None] | None = None,
+    taught: Taught | None = None,
 ) -> Retrained:
     """Trains on the train part, measures the test part once at the end, writes the folder `out`.
 
-    A training that stopped goes on from its last epoch; a finished one is not repeated. Raises
+    With `taught` it learns from a teacher instead of from labels. A training that stopped goes on
+    from its last epoch; a finished one is not repeated. Raises
     ValueError where `out` holds another training, or `recipe` trains what the network has not;
     RunError where the training failed.
     """
     out = Path(out)
     with _to_ourselves(out):
-        card, fresh = _train(architecture, task, skeleton, recipe, seed, out, device, on_epoch)
+        plan = (task, skeleton, recipe, seed, out, device, on_epoch, taught)
+        card, fresh = _train(architecture, *plan)
         _test(out, card, task, device)
     return Retrained(**_trained(card, out, fresh), test_accuracy=card["test_accuracy"])
 
@@ -111,6 +113,7 @@ def retrain_ensemble(
     out: str | Path,
     device: str | torch.device = "auto",
     on_epoch: Callable[[Epoch], None] | None = None,
+    taught: Taught | None = None,
 ) -> Retrained:
     """Trains each of `architectures` in a folder below `out`; the test part is for all together.
 
@@ -123,16 +126,15 @@ def retrain_ensemble(
         kept = _kept(out, card)
         _write_card(out, card | kept)
         for i, architecture in enumerate(architectures):
-            path = _member(out, i)
+            path = member(out, i)
 
             def count(epoch: Epoch, before: int = i * recipe.epochs) -> None:
                 if on_epoch:
                     on_epoch(epoch._replace(done=before + epoch.done))
 
             with _to_ourselves(path):
-                its_card, fresh = _train(
-                    architecture, task, skeleton, recipe, seed, path, device, count
-                )
+                plan = (task, skeleton, recipe, seed, path, device, count, taught)
+                its_card, fresh = _train(architecture, *plan)
             members.append(Trained(**_trained(its_card, path, fresh)))
         if fresh := "test_accuracy" not in kept or any(member.fresh for member in members):
             valid = accuracy(load_model(out), task, "valid", device, recipe.batch)
@@ -145,30 +147,6 @@ def retrain_ensemble(
     )
 
 
-def load_model(path: str | Path) -> Network | Ensemble:
-    """The network that `retrain` left in the folder `path`, on the CPU, in evaluation mode.
-
-    An ensemble gives the mean of its members' probabilities, as logarithms. Images are to be
-    normalised by the mean and std of `model.json`. Raises ValueError for a folder that is not a
-    finished, intact model.
-    """
-    path = Path(path)
-    card = _read_card(path)
-    if isinstance(card.get("architecture"), list):
-        members = [load_model(_member(path, i)) for i in range(len(card["architecture"]))]
-        return Ensemble(members).eval()
-    if not (path / WEIGHTS).exists():
-        raise ValueError(f"{path} has no {WEIGHTS}: its training is not finished; run it again")
-    try:
-        architecture = Architecture.from_json(card["architecture"])
-        skeleton = SKELETONS[architecture.space](**card["skeleton"])
-        network = build_net(skeleton.expand(architecture, tuple(card["shape"]), card["classes"]))
-        network.load_state_dict(safetensors.torch.load_file(path / WEIGHTS))
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{path} is corrupt, or not a model of nascore: {error}") from error
-    return network.eval()
-
-
 def _train(
     architecture: Architecture,
     task: Task,
@@ -178,9 +156,12 @@ def _train(
     out: Path,
     device: str | torch.device,
     on_epoch: Callable[[Epoch], None] | None,
+    taught: Taught | None,
 ) -> tuple[dict[str, Any], bool]:
     """The card of a folder that holds the trained network, and whether that took a training."""
     card = _card([architecture], task, skeleton, recipe, seed)
+    if taught is not None:
+        card["distillation"] = asdict(taught.distillation)
     card["architecture"] = architecture.to_json()
     kept = _kept(out, card)
     if "val_accuracy" in kept and (out / WEIGHTS).exists():
@@ -190,7 +171,14 @@ def _train(
     require_parts(network, recipe)
     _write_card(out, card)
     fitted = fit(
-        network, task, recipe, seed, device, checkpoint=out / CHECKPOINT, on_epoch=on_epoch
+        network,
+        task,
+        recipe,
+        seed,
+        device,
+        checkpoint=out / CHECKPOINT,
+        on_epoch=on_epoch,
+        loss=taught,
     )
     if fitted.valid is None:
         raise RunError(
@@ -244,30 +232,14 @@ def _trained(card: Mapping[str, Any], out: Path, fresh: bool) -> dict[str, Any]:
     return {**figures, "path": out, "fresh": fresh}
 
 
-def _member(out: Path, i: int) -> Path:
-    return out / f"member-{i + 1}"
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    try:
-        card = json.loads((path / CARD).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path} is not the folder of a model: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{path / CARD} is corrupt: {error}") from error
-    if not isinstance(card, dict) or "nascore" not in card:
-        raise ValueError(f"{path / CARD} was not written by nascore")
-    return card
-
-
 def _kept(out: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     """What the folder has of this very training; ValueError where it has another."""
     if not (out / CARD).exists():
         return {}
-    kept = _read_card(out)
+    kept = read_card(out)
     ours = json.loads(json.dumps(card))  # tuples are lists there
-    names = ("architecture", "skeleton", "task", "fingerprint", "recipe", "seed")
-    if other := [name for name in names if kept.get(name) != ours[name]]:
+    names = ("architecture", "skeleton", "task", "fingerprint", "recipe", "seed", "distillation")
+    if other := [name for name in names if kept.get(name) != ours.get(name)]:
         raise ValueError(
             f"{out} holds a training with another {' and '.join(other)}; name another folder"
         )

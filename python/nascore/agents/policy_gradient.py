@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nascore import _core
-from nascore.agents.controller import Controller
+from nascore.agents.controller import Controller, Policy
 from nascore.sampling import States, padded, walk
 from nascore.trial import Proposal, Space, Trial
 
@@ -65,7 +65,7 @@ class PolicyGradient:
         epochs: int = 10,
         entropy: float = 1e-5,
         baseline: float = 0.95,
-        controller: Controller | None = None,
+        controller: Policy | None = None,
     ) -> None:
         if units < 1 or batch < 1 or epochs < 1:
             raise ValueError(f"units={units}, batch={batch}, epochs={epochs}: at least 1 of each")
@@ -82,13 +82,13 @@ class PolicyGradient:
         self.epochs = epochs
         self.entropy = entropy
         self.decay = baseline
-        self.controller = controller or Controller(space.heads, units, init, seed)
+        self.controller: Policy = controller or Controller(space.heads, units, init, seed)
         self.optimizer = torch.optim.Adam(self.controller.parameters(), lr, fused=True)
         self.baseline: float | None = None
         self._asked = 0
         # What was drawn and not told, with the log-probabilities of its decisions, oldest first.
         self._pending: list[tuple[tuple[int, ...], list[float]]] = []
-        self._told: list[tuple[tuple[int, ...], list[float], float]] = []  # with the advantage
+        self._told: list[tuple[tuple[int, ...], list[float], float]] = []  # with the credit
 
     def ask(self, n: int) -> list[Proposal]:
         return self._ask(n)
@@ -145,12 +145,16 @@ class PolicyGradient:
             drawn = next((i for i, (a, _) in enumerate(self._pending) if a == actions), None)
             if drawn is None:
                 raise ValueError(f"trial {trial.number}: {actions} were not drawn, or told before")
-            past = reward if self.baseline is None else self.baseline
-            self.baseline = self.decay * past + (1 - self.decay) * reward
-            self._told.append((*self._pending.pop(drawn), reward - self.baseline))
+            self._told.append((*self._pending.pop(drawn), self._credit(reward)))
             if len(self._told) == self.batch:
                 self._update()
                 self._told.clear()
+
+    def _credit(self, reward: float) -> float:
+        """What an update makes of a reward: the advantage."""
+        past = reward if self.baseline is None else self.baseline
+        self.baseline = self.decay * past + (1 - self.decay) * reward
+        return reward - self.baseline
 
     def _update(self) -> None:
         episodes = [actions for actions, _, _ in self._told]

@@ -14,6 +14,7 @@ from nascore._core import Net
 from nascore.evaluators.costs import known
 from nascore.networks import Network, Recipe, build_net, fit, require_parts
 from nascore.networks.scoring import find_device
+from nascore.networks.training import Loss
 from nascore.networks.weights import copy_weights, save_weights
 from nascore.search.folder import RunError, unwritable
 from nascore.spaces import AnySkeleton, Architecture
@@ -57,6 +58,10 @@ class TrainEvaluator:
         text = json.dumps([self.task.fingerprint, setting, *how])
         return f"{architecture.hash}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
+    def loss(self, job: Job) -> Loss | None:
+        """What the training minimises; None: cross-entropy as the recipe has it."""
+        return None
+
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
         return [self._evaluate(job) for job in jobs]
 
@@ -90,6 +95,7 @@ class TrainEvaluator:
             job.seed,
             self.device,
             time_limit_s=min(limits_s, default=None),
+            loss=self.loss(job),
         )
         if fitted.status == "out of memory" and torch.cuda.is_available():
             torch.cuda.empty_cache()  # the other candidates on this GPU need what this one held

@@ -6,11 +6,13 @@ import importlib
 import pkgutil
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from nascore.methods._settings import from_json, with_settings
 from nascore.names import unknown
+from nascore.networks.distillation import Taught
 from nascore.search import Search
 from nascore.tasks import Task
 from nascore.trial import Trial
@@ -25,6 +27,7 @@ __all__ = [
     "describe",
     "figures",
     "names",
+    "taught",
     "with_prefix",
     "with_settings",
 ]
@@ -83,6 +86,13 @@ def figures(method: str, config: Any, trials: Sequence[Trial]) -> dict[str, floa
     """What a method has to say about a run of its own, by name; most have nothing."""
     module = _module(method)
     found: dict[str, float] = module.figures(config, trials) if hasattr(module, "figures") else {}
+    return found
+
+
+def taught(method: str, config: Any, run: Path, task: Task) -> Taught | None:
+    """From which teacher in the folder `run` a method's architectures learn; mostly from none."""
+    module = _module(method)
+    found: Taught | None = module.taught(config, run, task) if hasattr(module, "taught") else None
     return found
 
 

@@ -34,13 +34,13 @@ def _padding(row: Row) -> tuple[int, int]:
     return height, width
 
 
-def _convolution(row: Row, channels: int, bias: bool = False) -> nn.Conv2d:
+def _convolution(row: Row, channels: int, bias: bool = False, pads: bool = True) -> nn.Conv2d:
     return nn.Conv2d(
         channels,
         row.channels,
         _sides(row),
         stride=row.stride,
-        padding=_padding(row),
+        padding=_padding(row) if pads else 0,
         dilation=row.dilation,
         groups=row.groups,
         bias=bias,
@@ -212,5 +212,10 @@ MODULES: dict[str, Callable[[Row, Sequence[Row]], nn.Module]] = {
     "pad": lambda row, inputs: Pad(row, inputs[0]),
     "conv_valid": lambda row, inputs: ConvValid(row, inputs[0].channels),
     "conv_bias": lambda row, inputs: _convolution(row, inputs[0].channels, bias=True),
+    "conv_plain": lambda row, inputs: _convolution(row, inputs[0].channels),
+    "conv_plain_valid": lambda row, inputs: _convolution(row, inputs[0].channels, pads=False),
+    "conv_bias_valid": lambda row, inputs: _convolution(
+        row, inputs[0].channels, bias=True, pads=False
+    ),
     "batch_norm": lambda row, inputs: nn.BatchNorm2d(row.channels),
 }

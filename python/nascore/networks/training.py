@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -35,6 +35,12 @@ from nascore.tasks import Task, batches
 from nascore.trial import Status
 
 _DROPOUT = 4  # random stream; 3 belongs to the order of the images
+
+
+class Loss(Protocol):
+    """What is minimised, of normalised images [n, C, H, W], the logits there, and the labels."""
+
+    def __call__(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor: ...
 
 
 class Epoch(NamedTuple):
@@ -68,13 +74,16 @@ def fit(
     time_limit_s: float | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    loss: Loss | None = None,
 ) -> Fit:
     """Trains `network` in place; the status tells what went wrong, out of memory included.
+
+    The loss is cross-entropy as `recipe` has it, unless another one is given.
 
     Every epoch is kept in the file `checkpoint`, and a training that finds it goes on from it
     exactly as if it had never stopped. Raises ValueError for a file that does not fit `network`.
     """
-    training = _Training(network, task, recipe, seed, find_device(device), time_limit_s)
+    training = _Training(network, task, recipe, seed, find_device(device), time_limit_s, loss)
     with threads(recipe.threads):
         try:
             return training.run(checkpoint, on_epoch)
@@ -95,7 +104,9 @@ class _Training:
         seed: int,
         device: torch.device,
         time_limit_s: float | None,
+        loss: Loss | None,
     ) -> None:
+        self.loss = loss
         self.network, self.task, self.recipe, self.seed = network, task, recipe, seed
         dropping = recipe.drop_path_keep < 1
         self.paths = [m for m in network.modules() if isinstance(m, DropPath) and dropping]
@@ -226,6 +237,8 @@ class _Training:
             logits = enough_outputs(logits, self.task)
             return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
 
+        if self.loss is not None:
+            return self.loss(images, enough_outputs(self.network(images), self.task), labels)
         if not (self.recipe.auxiliary and isinstance(self.network, Network)):
             return loss(self.network(images))
         logits, *others = self.network.heads(images)

@@ -16,8 +16,9 @@ from nascore.spaces.residual_net import ResidualNet
 from nascore.spaces.skeleton import Skeleton
 from nascore.spaces.skip import SkipSpace
 from nascore.spaces.skip_net import SkipNet
+from nascore.spaces.whole_net import WholeNet
 
-AnySkeleton = Skeleton | Chain | CellStack | SkipNet | ResidualNet
+AnySkeleton = Skeleton | Chain | CellStack | SkipNet | ResidualNet | WholeNet
 
 # What turns the architectures of a space into networks.
 SKELETONS: dict[str, type[AnySkeleton]] = {
@@ -26,6 +27,7 @@ SKELETONS: dict[str, type[AnySkeleton]] = {
     "connection": ResidualNet,
     "dag": Skeleton,
     "layer": Chain,
+    "net": WholeNet,
     "skip": SkipNet,
 }
 
@@ -48,4 +50,5 @@ __all__ = [
     "SkipNet",
     "SkipSpace",
     "SumDagSpace",
+    "WholeNet",
 ]

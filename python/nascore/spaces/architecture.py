@@ -51,6 +51,7 @@ _GRAPHS: dict[str, Callable[[Code], tuple[_core.Graph, ...]] | None] = {
     "connection": None,
     "dag": _dag_graph,
     "layer": None,
+    "net": None,
     "skip": None,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ class ChoicesSpace(CoreSpace):
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__(_core.ChoicesSpace(list(sizes)))
 
-    def __reduce__(self) -> tuple[type[ChoicesSpace], tuple[tuple[int, ...]]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return ChoicesSpace, (self.heads,)
 
     def architecture(self, code: Sequence[int]) -> Architecture:

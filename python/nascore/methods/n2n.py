@@ -1,0 +1,332 @@
+"""N2N (Ashok et al., ICLR 2018): a trained network loses layers, then width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import nn
+
+from nascore.agents.compression import ActorCritic, RemovalPolicy, Scale, ShrinkagePolicy
+from nascore.agents.policy_gradient import PolicyGradient
+from nascore.evaluators.distill import DistillEvaluator
+from nascore.files import write_whole
+from nascore.methods import _search
+from nascore.networks import Network, Recipe, accuracy, build_net, fit
+from nascore.networks.distillation import (
+    Distillation,
+    Taught,
+    load_teacher,
+    read_card,
+    save_teacher,
+)
+from nascore.networks.imported import imported
+from nascore.networks.models import load_model
+from nascore.networks.teachers import VGG, ResNet
+from nascore.search import AskTell, Compression, Run, RunError, Search
+from nascore.search.finalists import Finalists
+from nascore.spaces import Architecture, WholeNet
+from nascore.spaces.compression import RemovalSpace, ShrinkageSpace
+from nascore.tasks import Task
+from nascore.trial import Agent, Limits, Trial
+
+TEACHER = "teacher.safetensors"  # in the run's folder of weights
+_POLICY = "{}-policy.safetensors"
+
+_NET, _LIMITS, _DISTILLATION = WholeNet(), Limits(), Distillation()
+# Choice: how the teachers were trained is not said.
+_TEACHER = Recipe(200, 128, "sgd", 0.1, weight_decay=5e-4, nesterov=True, schedule="cosine")
+_STUDENT = Recipe(5, 200, "adam", 5e-4, weight_decay=5e-4, restarts=0)
+# Choice: "to convergence" is all that is known of it.
+_FINAL = replace(_STUDENT, epochs=150, lr=1e-3, schedule="cosine")
+
+
+@dataclass(frozen=True)
+class Config(_search.Loop):
+    """The published search for CIFAR-10; "choice" marks where the paper was not readable.
+
+    `teacher` is "resnet" or "vgg", of `blocks` and `widths`, or the folder of a finished model.
+    Of the `trials`, the share `removal` goes to removing layers, the others to shrinking those of
+    the best student. Both rewards compare with the teacher, whose logits all students learn.
+    """
+
+    trials: int = 750  # 100 iterations of removal, 50 of shrinkage
+    batch: int = 5  # N, the rollouts of an iteration
+    removal: float = 2 / 3
+    teacher: str = "resnet"
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    teacher_recipe: Recipe = _TEACHER
+    recipe: Recipe = _STUDENT  # 5 epochs
+    distillation: Distillation = _DISTILLATION
+    learner: Literal["reinforce", "actor_critic"] = "reinforce"
+    units: int = 30
+    descriptions: Scale = "raw"  # or "log", of layers
+    removal_lr: float = 0.003
+    shrinkage_lr: float = 0.1  # 0.01 for VGG
+    baseline: float = 0.9  # choice: the decay of its moving average
+    max_params: int | None = None  # limits of the constrained reward
+    min_accuracy: float | None = None
+    anneal: int = 15  # iterations until these are fully in force; 0: they are from the start
+    min_width: int = 10
+    transfer: str | None = None  # a run of this method, with whose policies to begin
+    students: int = 3  # choice: the best, trained at length in the end
+    skeleton: WholeNet = _NET
+    final: Recipe = _FINAL  # of these, and of `retrain`
+    limits: Limits = _LIMITS  # choice
+    time_limit_s: float | None = None  # choice: per student
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, holds, rule in (
+            ("removal", 0 < self.removal <= 1, "in (0, 1]"),
+            ("students", self.students >= 1, "at least 1"),
+            ("anneal", self.anneal >= 0, "0 or more"),
+            ("min_width", self.min_width >= 1, "at least 1"),
+        ):
+            if not holds:
+                raise ValueError(f"{name}={getattr(self, name)} must be {rule}")
+
+
+def paper() -> Config:
+    """The published search, for a GPU server."""
+    return Config()
+
+
+def small() -> Config:
+    """A search for two CPU cores and small images, in minutes: every value is a choice."""
+    return Config(
+        trials=120,
+        blocks=(3, 3, 3),
+        widths=(16, 32, 64),
+        teacher_recipe=replace(_TEACHER, epochs=30, batch=64, lr=0.05),
+        recipe=replace(_STUDENT, batch=64, lr=3e-3),
+        final=replace(_FINAL, epochs=60, batch=64, lr=3e-3),
+        descriptions="log",
+        removal_lr=0.01,
+        shrinkage_lr=0.01,
+        time_limit_s=600.0,
+    )
+
+
+def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = None) -> Search:
+    """The search of this method over `task`.
+
+    `teacher` is any trained module that torch.fx can trace, instead of the config's. Raises
+    ValueError where a layer of it is of no known kind, or its logits are not those of the task.
+    """
+    trained = teacher is not None or config.teacher not in ("resnet", "vgg")
+    if teacher is None:
+        if trained:
+            teacher = load_model(config.teacher)
+        else:
+            if not 0 < len(config.blocks) == len(config.widths):
+                raise ValueError(f"blocks={config.blocks} needs as many widths={config.widths}")
+            kind = ResNet if config.teacher == "resnet" else VGG
+            teacher = kind(task.shape[0], task.classes, config.blocks, config.widths)
+    architecture, network = imported(teacher, task.shape)
+    if (logits := architecture.code[-1][6]) != task.classes:
+        raise ValueError(f"the teacher gives {logits} logits; {task.name} has {task.classes}")
+    evaluator = DistillEvaluator(
+        task,
+        config.skeleton,
+        config.recipe,
+        config.limits,
+        config.time_limit_s,
+        teacher=TEACHER,
+        distillation=config.distillation,
+    )
+    iterations = -(-config.trials // config.batch)
+    removals = min(config.trials, max(1, round(config.removal * iterations)) * config.batch)
+    stages: list[Any] = [
+        Teach(task, architecture, network if trained else None, config.teacher_recipe, seed),
+        Compress("removal", task, config, seed, removals, evaluator),
+    ]
+    if removals < config.trials:
+        stages.append(
+            Compress("shrinkage", task, config, seed, config.trials - removals, evaluator)
+        )
+    final = replace(evaluator, recipe=config.final, fidelity="full", time_limit_s=None)
+    stages.append(Final(config, config.students, final))
+    settings = asdict(config)
+    if trained and config.teacher in ("resnet", "vgg"):
+        settings["teacher"] = f"module {architecture.hash}"
+    return Search("n2n", settings, task.name, seed, stages)
+
+
+@dataclass
+class Teach:
+    """Trains the teacher, unless it is, and leaves it to the stages after."""
+
+    task: Task
+    architecture: Architecture
+    network: Network | None  # None: to be trained
+    recipe: Recipe
+    seed: int
+    trials: int = field(default=0, init=False)
+
+    def run(self, run: Run) -> Iterator[Trial]:
+        """Goes on from the last whole epoch. Raises RunError where the training fails."""
+        path = run.files / TEACHER
+        if not path.exists() and (network := self.network or self._train(run)) is not None:
+            score = accuracy(network, self.task, "valid").accuracy
+            if not score:
+                raise RunError("the teacher is never right: there is nothing to learn from it")
+            net = WholeNet().expand(self.architecture, self.task.shape, self.task.classes)
+            card = {"val_accuracy": score, "params": net.params, "task": self.task.name}
+            save_teacher(path, self.architecture, network, card)
+        yield from ()
+
+    def _train(self, run: Run) -> Network | None:
+        """The trained network; None when the time is up before."""
+        net = WholeNet().expand(self.architecture, self.task.shape, self.task.classes)
+        network = build_net(net, self.seed, self.recipe.init)
+        fitted = fit(
+            network,
+            self.task,
+            self.recipe,
+            self.seed,
+            time_limit_s=run.left_s(),
+            checkpoint=run.files / "teacher.checkpoint",
+            on_epoch=lambda epoch: run.on_progress(
+                "training the teacher", epoch.done, self.recipe.epochs
+            ),
+        )
+        if fitted.status == "timed out":
+            return None
+        if fitted.valid is None:
+            raise RunError(
+                f"the teacher's training failed: {fitted.status}, {fitted.message}; "
+                "try another teacher_recipe in another run"
+            )
+        return network
+
+
+def _reward(config: Config, run: Run, first: int) -> Compression:
+    card = read_card(run.files / TEACHER)
+    return Compression(
+        card["params"],
+        card["val_accuracy"],
+        config.max_params,
+        config.min_accuracy,
+        config.batch,
+        config.anneal,
+        first,
+    )
+
+
+@dataclass
+class Compress:
+    """One of the two policies at work: on the teacher, or on the best student so far."""
+
+    kind: Literal["removal", "shrinkage"]
+    task: Task
+    config: Config
+    seed: int
+    trials: int
+    evaluator: Any
+
+    def run(self, run: Run) -> Iterator[Trial]:
+        """Starts, or goes on from the log; then leaves the policy to other runs."""
+        first = run.store.next_number - run.store.asked(run.stage)
+        config, parent = self.config, self._parent(run, first)
+        agent = self.agent(parent)
+        evaluator = self.evaluator
+        if isinstance(evaluator, DistillEvaluator):
+            net = config.skeleton.expand(parent, self.task.shape, self.task.classes)
+            evaluator = replace(evaluator, parent_params=net.params)
+        stage = AskTell(
+            agent,
+            evaluator,
+            _reward(config, run, first),
+            self.trials,
+            batch=config.batch,
+            deadline_s=config.time_limit_s,
+        )
+        yield from stage.run(run)
+        done = run.store.asked(run.stage) == self.trials and not run.store.pending(run.stage)
+        if done and isinstance(agent, PolicyGradient):
+            write_whole(
+                run.files / _POLICY.format(self.kind),
+                safetensors.torch.save(agent.controller.state_dict()),
+            )
+
+    def agent(self, parent: Architecture) -> Agent:
+        """The learner that decides what becomes of `parent`."""
+        config = self.config
+        space: RemovalSpace | ShrinkageSpace
+        policy: RemovalPolicy | ShrinkagePolicy
+        if self.kind == "removal":
+            seed, lr = self.seed, config.removal_lr
+            space = RemovalSpace(parent)
+            policy = RemovalPolicy(space, seed, config.units, config.descriptions)
+        else:
+            seed, lr = self.seed ^ 1, config.shrinkage_lr  # its own random numbers
+            space = ShrinkageSpace(parent, config.min_width)
+            policy = ShrinkagePolicy(space, seed, config.units, config.descriptions)
+        if config.transfer is not None:
+            _begin_as(Path(config.transfer) / "weights" / _POLICY.format(self.kind), policy)
+        settings: dict[str, Any] = {
+            "batch": config.batch,
+            "lr": lr,
+            "entropy": 0.0,
+            "baseline": config.baseline,
+        }
+        if config.learner == "actor_critic":
+            return ActorCritic(space, seed, policy, **settings)
+        return PolicyGradient(space, seed, clip=None, epochs=1, controller=policy, **settings)
+
+    def _parent(self, run: Run, first: int) -> Architecture:
+        teacher = Architecture.from_json(read_card(run.files / TEACHER)["architecture"])
+        before = [t for t in run.store.trials() if t.number < first and t.evaluation.ok]
+        return max(before, key=lambda t: t.rank).architecture if before else teacher
+
+
+@dataclass
+class Final:
+    """The best students, each trained at length."""
+
+    config: Config
+    trials: int
+    evaluator: Any
+
+    def run(self, run: Run) -> Iterator[Trial]:
+        """Starts, or goes on from the log."""
+        reward = replace(_reward(self.config, run, 0), anneal=0)  # limits are in force by now
+        yield from Finalists(self.evaluator, reward, self.trials).run(run)
+
+
+def _begin_as(path: Path, policy: nn.Module) -> None:
+    try:
+        policy.load_state_dict(safetensors.torch.load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ValueError(
+            f"transfer: {path} holds no policy of {type(policy).__name__} that fits, as a complete "
+            f"run of n2n with the same units leaves it: {error}"
+        ) from error
+
+
+def taught(config: Config, run: Path, task: Task) -> Taught | None:
+    """What a student of the folder `run` learns from; None on other data, of which labels tell."""
+    path = run / "weights" / TEACHER
+    if read_card(path)["task"] != task.name:
+        return None
+    return Taught(load_teacher(path, task.shape, task.classes), config.distillation)
+
+
+def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
+    """Whether the policy got better: mean rewards of the first and the last of its iterations."""
+    removals = [t.reward for t in trials if t.evaluation.fidelity == "proxy"]
+    n = min(len(removals), 10 * config.batch)
+    if not n:
+        return {}
+    return {
+        "distinct students": len({t.architecture.hash for t in trials}),
+        "mean reward, first 10 iterations": round(fmean(removals[:n]), 4),
+        "mean reward, last 10 iterations": round(fmean(removals[-n:]), 4),
+    }

@@ -1,0 +1,191 @@
+"""N2N as a whole: teachers of all kinds, what its stages leave, transfer, retraining."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cli_kit import nascore as command
+from nascore import load_model, methods, tasks
+from nascore.agents.random import Random
+from nascore.methods import n2n
+from nascore.methods.n2n import TEACHER, Compress, Config
+from nascore.networks.distillation import read_card
+from nascore.networks.teachers import ResNet
+from nascore.search import Compression, Search, Store
+from nascore.spaces import WholeNet
+from nascore.spaces.compression import RemovalSpace
+from nascore.trial import Evaluation, Trial
+
+QUICK = (
+    "trials=9",
+    "batch=3",
+    "blocks=(1,1)",
+    "widths=(4,8)",
+    "units=4",
+    "teacher_recipe.epochs=2",
+    "teacher_recipe.batch=128",
+    "recipe.epochs=1",
+    "final.epochs=2",
+    "students=2",
+)
+
+
+class Plain(nn.Module):
+    """A network of a user's own."""
+
+    def __init__(self, classes: int = 10, activation: nn.Module | None = None) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 12, 3, padding=1), nn.Conv2d(12, 14, 3, padding=1)
+        self.activation = activation or nn.ReLU()
+        self.head = nn.Linear(14, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.activation(self.two(self.activation(self.one(x))))
+        return self.head(x.mean((2, 3)))
+
+
+def config(*settings: str) -> Config:
+    return methods.with_settings(methods.config("n2n"), [*QUICK, *settings])
+
+
+def run(arguments: list[object]) -> str:
+    done = command(*arguments)
+    assert done.status == 0, done.err
+    return done.out
+
+
+def test_from_the_command_line(tmp_path: Path) -> None:
+    options = [part for setting in QUICK for part in ("--set", setting)]
+    begin = ["search", "n2n", "--task", "digits", "--limit-train", 300, *options, "--out"]
+    run([*begin, tmp_path / "run"])
+    out = run(["retrain", tmp_path / "run", "--epochs", 2])
+    assert "Test accuracy" in out
+    student = load_model(tmp_path / "run" / "model")
+    assert student(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+    card = (tmp_path / "run" / "model" / "model.json").read_text()
+    assert '"distillation"' in card
+    assert '"space": "net"' in card
+    # A finished model is a teacher as well, and its students are smaller than it.
+    again = tmp_path / "again"
+    run([*begin, again, "--teacher", tmp_path / "run" / "model", "--set", "trials=6"])
+    with Store.open(again) as store:
+        good = [t for t in store.trials() if t.evaluation.ok]
+    params = sum(p.numel() for p in student.parameters())
+    assert read_card(again / "weights" / TEACHER)["params"] == params
+    assert all(t.metrics["params"] < params for t in good)
+    # What one run learned, another one begins with.
+    run([*begin, tmp_path / "more", "--set", f"transfer={tmp_path / 'run'}"])
+    failed = command(*begin, tmp_path / "no", "--set", f"transfer={tmp_path / 'nowhere'}")
+    assert failed.status == 2
+    assert "holds no policy" in failed.err
+
+
+def test_any_module_is_a_teacher(tmp_path: Path) -> None:
+    task = tasks.load("digits", limit_train=300)
+    module = Plain()
+    search = n2n.build(task, config("trials=6"), 1, module)
+    assert search.config["teacher"].startswith("module ")
+    trials = list(search)
+    assert [t.number for t in trials] == list(range(search.trials))
+    params = sum(p.numel() for p in module.parameters())
+    assert all(t.metrics["params"] < params for t in trials if t.evaluation.ok)
+    assert trials[-1].evaluation.fidelity == "full"
+    with pytest.raises(ValueError, match="gives 7 logits; digits has 10"):
+        n2n.build(task, config(), 0, Plain(7))
+    with pytest.raises(ValueError, match="layer 'activation' is Softplus"):
+        n2n.build(task, config(), 0, Plain(activation=nn.Softplus()))
+
+
+def test_a_teacher_that_had_no_time_goes_on(tmp_path: Path) -> None:
+    task = tasks.load("digits", limit_train=300)
+    unbroken = [t.reward for t in n2n.build(task, config("trials=3"), 1)]
+    search = n2n.build(task, config("trials=3"), 1)
+    with Store.create(tmp_path, search.meta) as store:
+        assert list(search.run(store, time_limit_s=0)) == []
+        assert not (tmp_path / "weights" / TEACHER).exists()
+        assert [t.reward for t in search.run(store)] == unbroken
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"removal": 0.0}, "removal"),
+        ({"students": 0}, "students"),
+        ({"anneal": -1}, "anneal"),
+        ({"min_width": 0}, "min_width"),
+    ],
+)
+def test_bad_settings(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}="):
+        replace(Config(), **change)
+
+
+def test_blocks_and_widths_go_together() -> None:
+    with pytest.raises(ValueError, match="needs as many widths"):
+        n2n.build(tasks.load("digits"), config("widths=(4,8,16)"), 0)
+
+
+# Policies with a reward that costs nothing: students as accurate as the teacher, of true sizes.
+def teacher(*blocks: int) -> tuple[Compress, object, int]:
+    task = tasks.load("digits")
+    widths = f"widths=({','.join('8' for _ in blocks)},)"
+    settings = config(f"blocks=({','.join(map(str, blocks))},)", widths, "units=30", "batch=5")
+    search: Search = n2n.build(task, settings, 0)
+    teach, compress = search.stages[:2]
+    params = WholeNet().expand(teach.architecture, task.shape, task.classes).params
+    return compress, teach.architecture, params
+
+
+def rewards(agent, params: int, iterations: int) -> np.ndarray:
+    judge, found = Compression(params, 1.0), []
+    for number in range(iterations):
+        trials = []
+        for proposal in agent.ask(5):
+            net = WholeNet().expand(proposal.architecture, (1, 8, 8), 10)
+            smaller = net.params < params
+            metrics = {"params": float(net.params), "val_accuracy": 1.0}
+            found_one = Evaluation(metrics, "proxy", "ok" if smaller else "invalid")
+            trials.append(Trial(number, proposal, found_one, judge(None, found_one)))
+        agent.tell(trials)
+        found.append(np.mean([t.reward for t in trials]))
+    return np.array(found)
+
+
+def agent_of(compress: Compress, parent, seed: int):
+    return replace(compress, seed=seed).agent(parent)
+
+
+def test_rewards_rise_above_those_of_random_actions() -> None:
+    compress, parent, params = teacher(2)
+    learned = rewards(agent_of(compress, parent, 0), params, 40)
+
+    chance = rewards(Random(RemovalSpace(parent), 0), params, 40)
+    assert learned[-10:].mean() > learned[:10].mean() + 0.05
+    assert learned[-10:].mean() > chance.mean() + 0.05
+
+
+def test_a_policy_that_was_trained_begins_better_on_a_larger_teacher() -> None:
+    compress, small, params = teacher(1)
+    larger, large, its_params = teacher(2)
+    differences = []
+    for seed in range(3):
+        taught = agent_of(compress, small, seed)
+        rewards(taught, params, 40)
+        fresh, begun = agent_of(larger, large, seed), agent_of(larger, large, seed)
+        begun.controller.load_state_dict(taught.controller.state_dict())
+        gain = rewards(begun, its_params, 10).mean() - rewards(fresh, its_params, 10).mean()
+        differences.append(gain)
+    assert min(differences) > 0
+
+
+def test_teachers_of_one_kind_have_one_form() -> None:
+    _, architecture, params = teacher(2)
+    module = ResNet(1, 10, (2,), (8,))
+    assert params == sum(p.numel() for p in module.parameters())
+    assert architecture.space == "net"
