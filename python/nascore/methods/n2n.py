@@ -36,6 +36,7 @@ from nascore.tasks import Task
 from nascore.trial import Agent, Limits, Trial
 
 TEACHER = "teacher.safetensors"  # in the run's folder of weights
+_CHECKPOINT = "teacher.checkpoint"
 _POLICY = "{}-policy.safetensors"
 
 _NET, _LIMITS, _DISTILLATION = WholeNet(), Limits(), Distillation()
@@ -180,6 +181,7 @@ class Teach:
             net = WholeNet().expand(self.architecture, self.task.shape, self.task.classes)
             card = {"val_accuracy": score, "params": net.params, "task": self.task.name}
             save_teacher(path, self.architecture, network, card)
+            (run.files / _CHECKPOINT).unlink(missing_ok=True)
         yield from ()
 
     def _train(self, run: Run) -> Network | None:
@@ -192,7 +194,7 @@ class Teach:
             self.recipe,
             self.seed,
             time_limit_s=run.left_s(),
-            checkpoint=run.files / "teacher.checkpoint",
+            checkpoint=run.files / _CHECKPOINT,
             on_epoch=lambda epoch: run.on_progress(
                 "training the teacher", epoch.done, self.recipe.epochs
             ),
