@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import safetensors.torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from nascore.agents.compression import ActorCritic, RemovalPolicy, Scale, ShrinkagePolicy
 from nascore.agents.policy_gradient import PolicyGradient
@@ -121,6 +121,8 @@ def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = Non
     `teacher` is any trained module that torch.fx can trace, instead of the config's. Raises
     ValueError where a layer of it is of no known kind, or its logits are not those of the task.
     """
+    if config.transfer is not None:  # before a teacher is trained
+        _policy(Path(config.transfer), "removal")
     trained = teacher is not None or config.teacher not in ("resnet", "vgg")
     if teacher is None:
         if trained:
@@ -272,7 +274,7 @@ class Compress:
             space = ShrinkageSpace(parent, config.min_width)
             policy = ShrinkagePolicy(space, seed, config.units, config.descriptions)
         if config.transfer is not None:
-            _begin_as(Path(config.transfer) / "weights" / _POLICY.format(self.kind), policy)
+            _begin_as(policy, Path(config.transfer), self.kind)
         settings: dict[str, Any] = {
             "batch": config.batch,
             "lr": lr,
@@ -303,14 +305,21 @@ class Final:
         yield from Finalists(self.evaluator, reward, self.trials).run(run)
 
 
-def _begin_as(path: Path, policy: nn.Module) -> None:
+def _policy(run: Path, kind: str) -> dict[str, Tensor]:
+    path = run / "weights" / _POLICY.format(kind)
     try:
-        policy.load_state_dict(safetensors.torch.load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        return safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
         raise ValueError(
-            f"transfer: {path} holds no policy of {type(policy).__name__} that fits, as a complete "
-            f"run of n2n with the same units leaves it: {error}"
+            f"transfer: {path} holds no policy, as a complete run of n2n leaves it: {error}"
         ) from error
+
+
+def _begin_as(policy: nn.Module, run: Path, kind: str) -> None:
+    try:
+        policy.load_state_dict(_policy(run, kind))
+    except RuntimeError as error:
+        raise ValueError(f"transfer: the policy of {run} has other units: {error}") from error
 
 
 def taught(config: Config, run: Path, task: Task) -> Taught | None:
