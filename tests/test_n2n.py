@@ -14,7 +14,8 @@ from cli_kit import nascore as command
 from nascore import load_model, methods, tasks
 from nascore.agents.random import Random
 from nascore.methods import n2n
-from nascore.methods.n2n import TEACHER, Compress, Config
+from nascore.methods._n2n import TEACHER, Compress
+from nascore.methods.n2n import Config
 from nascore.networks.teachers import ResNet
 from nascore.search import Compression, Search, Store
 from nascore.spaces import WholeNet
