@@ -17,7 +17,8 @@ import torch
 
 from nascore import methods, tasks
 from nascore.agents.random import Random
-from nascore.methods.n2n import TEACHER, Compress, Config, taught
+from nascore.methods._n2n import TEACHER, Compress
+from nascore.methods.n2n import Config, taught
 from nascore.networks import accuracy
 from nascore.networks.distillation import load_teacher, read_card
 from nascore.networks.imported import imported

@@ -14,8 +14,8 @@ from cli_kit import nascore as command
 from nascore import load_model, methods, tasks
 from nascore.agents.random import Random
 from nascore.methods import n2n
-from nascore.methods.n2n import TEACHER, Compress, Config
-from nascore.networks.distillation import read_card
+from nascore.methods._n2n import TEACHER, Compress
+from nascore.methods.n2n import Config
 from nascore.networks.teachers import ResNet
 from nascore.search import Compression, Search, Store
 from nascore.spaces import WholeNet
@@ -62,8 +62,11 @@ def run(arguments: list[object]) -> str:
 
 def test_from_the_command_line(tmp_path: Path) -> None:
     options = [part for setting in QUICK for part in ("--set", setting)]
-    begin = ["search", "n2n", "--task", "digits", "--limit-train", 300, *options, "--out"]
-    run([*begin, tmp_path / "run"])
+    begin = ["search", "n2n", "--task", "digits", "--limit-train", 300, *options]
+    run([*begin, "--out", tmp_path / "run"])
+    failed = command(*begin, "--out", tmp_path / "no", "--teacher", tmp_path)
+    assert failed.status == 2
+    assert "is not the folder of a model" in failed.err
     out = run(["retrain", tmp_path / "run", "--epochs", 2])
     assert "Test accuracy" in out
     student = load_model(tmp_path / "run" / "model")
@@ -72,18 +75,18 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert '"distillation"' in card
     assert '"space": "net"' in card
     # A finished model is a teacher as well, and its students are smaller than it.
-    again = tmp_path / "again"
-    run([*begin, again, "--teacher", tmp_path / "run" / "model", "--set", "trials=6"])
-    with Store.open(again) as store:
-        good = [t for t in store.trials() if t.evaluation.ok]
+    task = tasks.load("digits", limit_train=300)
+    model = config("trials=6", f"teacher={tmp_path / 'run' / 'model'}")
+    trials = list(methods.build("n2n", task, model))
     params = sum(p.numel() for p in student.parameters())
-    assert read_card(again / "weights" / TEACHER)["params"] == params
-    assert all(t.metrics["params"] < params for t in good)
+    assert all(t.metrics["params"] < params for t in trials if t.evaluation.ok)
     # What one run learned, another one begins with.
-    run([*begin, tmp_path / "more", "--set", f"transfer={tmp_path / 'run'}"])
-    failed = command(*begin, tmp_path / "no", "--set", f"transfer={tmp_path / 'nowhere'}")
-    assert failed.status == 2
-    assert "holds no policy" in failed.err
+    begun = n2n.build(task, config(f"transfer={tmp_path / 'run'}"), 1)
+    fresh = n2n.build(task, config(), 1)
+    actions = [[t.proposal.actions for t in list(search)[:3]] for search in (begun, fresh)]
+    assert actions[0] != actions[1]
+    with pytest.raises(ValueError, match=r"transfer: .*holds no policy"):
+        n2n.build(task, config(f"transfer={tmp_path / 'nowhere'}"), 1)
 
 
 def test_any_module_is_a_teacher(tmp_path: Path) -> None:

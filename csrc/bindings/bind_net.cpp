@@ -200,11 +200,11 @@ void bind_net(py::module_& m) {
 
   py::class_<CostedNet>(m, "Net", "A whole network as rows in the order in which they run.")
       .def_static(
-          "from_rows", &from_rows, py::arg("rows"), py::arg("inputs"),
-          py::arg("repair") = false,
+          "from_rows", &from_rows, py::arg("rows"), py::arg("inputs"), py::arg("repair") = false,
           "The network of rows int64 `[R, 9]`, columns NET_COLUMNS, and per row those it reads.\n\n"
           "With `repair` shapes become what the inputs make them, channels of convolutions and\n"
-          "linear layers aside, and groups what divides these. ValueError names the row that cannot\n"
+          "linear layers aside, and groups what divides these. ValueError names the row that "
+          "cannot\n"
           "be built, the rule and what it should be.")
       .def_property_readonly("rows", &rows, "int64 `[R, 9]`, columns NET_COLUMNS.")
       .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")

@@ -62,4 +62,9 @@ def ranking(trials: Sequence[Trial], n: int) -> Group:
             for _, metric, form in known
         ]
         table.add_row(str(trial.number), f"{trial.reward:.2f}", *cells)
-    return Group(table, *(f"{trial.number:5}: {trial.architecture.text}" for trial in best))
+    return Group(table, *(f"{trial.number:5}: {_short(trial.architecture.text)}" for trial in best))
+
+
+def _short(code: str) -> str:
+    """A code as it is, but for those of whole networks."""
+    return code if len(code) <= 1000 else f"{code[:200]}... ({len(code)} characters)"
