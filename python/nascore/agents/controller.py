@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -14,7 +15,7 @@ from nascore import _core
 _INIT = 16  # random stream
 
 
-class Policy(nn.Module):
+class Policy(nn.Module, ABC):
     """What decides step by step. Token `first[head]` + k stands for the k-th action of a head."""
 
     lstm: nn.LSTM
@@ -23,11 +24,11 @@ class Policy(nn.Module):
         super().__init__()
         self.first = torch.tensor([*accumulate(heads, initial=1)][:-1])  # token 0 is the start
 
+    @abstractmethod
     def decide(
         self, tokens: Tensor, head: Tensor, legal: Tensor, memory: Any = None
     ) -> tuple[Tensor, Any]:
         """Log-probabilities [n, A] of one decision, and the `memory` to give to the next one."""
-        raise NotImplementedError
 
     def _draw_weights(self, init: float, seed: int) -> None:
         drawn = 0

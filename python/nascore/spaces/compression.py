@@ -7,6 +7,7 @@ What no longer fits, as a sum of images of two sizes, decodes to a network that 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ FACTORS = tuple(n / 10 for n in range(10, 0, -1))  # 1.0, then down to 0.1
 ENTRIES = ("kernel", "stride", "outputs")  # of a layer's description, that shrink
 
 
-class _Compression(ChoicesSpace):
+class _Compression(ChoicesSpace, ABC):
     """Decisions over the layers of `parent`, of which 0 always leaves a thing as it is."""
 
     name = "net"
@@ -39,8 +40,9 @@ class _Compression(ChoicesSpace):
         super().__init__(sizes)
         self.parent = parent
 
+    @abstractmethod
     def student(self, choices: Sequence[int]) -> Architecture:
-        raise NotImplementedError
+        """The network that one choice per decision makes of the parent."""
 
     def decode(self, state: npt.NDArray[np.int16]) -> list[Architecture]:
         """The networks of finished states."""
