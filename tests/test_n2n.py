@@ -173,6 +173,21 @@ def test_rewards_rise_above_those_of_random_actions() -> None:
     assert learned[-10:].mean() > chance.mean() + 0.05
 
 
+def test_rewards_of_students_that_are_trained_rise_above_those_of_chance() -> None:
+    def rewards(lr: float) -> list[float]:
+        settings = [
+            *("trials=80", "batch=4", "removal=1.0", "widths=(12,16)", "units=30"),
+            *("recipe.batch=64", "teacher_recipe.epochs=8", "final.epochs=1", "students=1"),
+        ]
+        wanted = config(*settings, f"removal_lr={lr}")
+        history = list(methods.build("n2n", tasks.load("digits"), wanted, seed=2))
+        return [trial.reward for trial in history[:80]]
+
+    learned, chance = rewards(0.01), rewards(0.0)
+    assert np.mean(learned[40:]) > np.mean(learned[:40])
+    assert np.mean(learned[40:]) > np.mean(chance[40:])
+
+
 def test_a_policy_that_was_trained_begins_better_on_a_larger_teacher() -> None:
     compress, small, params = teacher(1)
     larger, large, its_params = teacher(2)
