@@ -49,7 +49,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_an_unknown_method(tmp_path: Path) -> None:
-    message = "unknown method 'blockqn'; did you mean 'blockqnn'\\?"
+    message = "unknown method 'blockqn'; did you mean 'blockqnn' or 'faster_blockqnn'\\?"
     refused(message, *searching(tmp_path / "run", method="blockqn"))
     known = ", ".join(methods.names())
     refused(f"unknown method 'x'; known: {known}", *searching(tmp_path / "run", method="x"))
