@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,24 +12,11 @@ from typing import Any
 import pytest
 
 from nascore.search import RayWorkers, Store
-from nascore.trial import Evaluation, Job
-from toys import SPACE, ToyEvaluator, toy_search
+from nascore.trial import Job
+from toys import SPACE, Probe, ToyEvaluator, toy_search
 
 ray = pytest.importorskip("ray")
 JOBS = [Job(i, SPACE.architecture((i % 4, 0, 0)), i) for i in range(8)]
-
-
-@dataclass(frozen=True)
-class Probe(ToyEvaluator):
-    """Reports on the process that it runs in, and how often it was unpacked there."""
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, seen=[])
-
-    def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
-        self.__dict__["seen"].append(jobs[0].number)
-        seen = len(self.__dict__["seen"])
-        return [Evaluation({"val_accuracy": 1.0, "process": os.getpid(), "seen": seen}, "table")]
 
 
 @pytest.fixture(scope="module")

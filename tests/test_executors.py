@@ -17,7 +17,7 @@ import pytest
 
 from nascore.search import InProcess, RunError, Workers, visible_gpus
 from nascore.trial import Evaluation, Job
-from toys import SPACE, ToyEvaluator, leave, toy_search
+from toys import SPACE, Probe, ToyEvaluator, leave, toy_search
 
 JOBS = [Job(i, SPACE.architecture((i % 4, 0, 0)), i) for i in range(8)]
 
@@ -26,26 +26,6 @@ JOBS = [Job(i, SPACE.architecture((i % 4, 0, 0)), i) for i in range(8)]
 def workers() -> Iterator[Workers]:
     with Workers(2, grace_s=0.3) as workers:
         yield workers
-
-
-@dataclass(frozen=True)
-class Probe(ToyEvaluator):
-    """Reports on the process that it runs in, and counts what this very object evaluated."""
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, seen=[])
-
-    def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
-        import torch
-
-        self.__dict__["seen"].append(jobs[0].number)
-        metrics = {
-            "process": os.getpid(),
-            "seen": len(self.__dict__["seen"]),
-            "threads": torch.get_num_threads(),
-            "gpus": torch.cuda.device_count(),
-        }
-        return [Evaluation(metrics, "table")]
 
 
 @dataclass(frozen=True)

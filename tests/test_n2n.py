@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import method_kit
 from cli_kit import nascore as command
 from nascore import load_model, methods, tasks
 from nascore.agents.random import Random
@@ -22,18 +23,7 @@ from nascore.spaces import WholeNet
 from nascore.spaces.compression import RemovalSpace
 from nascore.trial import Evaluation, Trial
 
-QUICK = (
-    "trials=9",
-    "batch=3",
-    "blocks=(1,1)",
-    "widths=(4,8)",
-    "units=4",
-    "teacher_recipe.epochs=2",
-    "teacher_recipe.batch=128",
-    "recipe.epochs=1",
-    "final.epochs=2",
-    "students=2",
-)
+QUICK = ("trials=9", "batch=3", "blocks=(1,1)", "widths=(4,8)", *method_kit.QUICK["n2n"])
 
 
 class Plain(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from nascore.agents.q_learning import QLearning, Schedule
 from nascore.methods import _problem, _search
@@ -50,17 +51,19 @@ def small() -> Config:
 
 def agent(config: Config, space: Space, seed: int) -> QLearning:
     """The learner that `config` describes, in any space."""
-    return QLearning(
-        space,
-        seed,
-        trials=config.trials,
-        schedule=config.epsilon,
-        alpha=config.alpha,
-        gamma=config.gamma,
-        initial_q=config.initial_q,
-        replay=config.replay,
-        shaping=config.shaping,
-    )
+    return QLearning(space, seed, trials=config.trials, **learning(config))
+
+
+def learning(config: Config) -> dict[str, Any]:
+    """The settings of a `QLearning` that have nothing to do with how long it goes on."""
+    return {
+        "schedule": config.epsilon,
+        "alpha": config.alpha,
+        "gamma": config.gamma,
+        "initial_q": config.initial_q,
+        "replay": config.replay,
+        "shaping": config.shaping,
+    }
 
 
 def build(task: Task, config: Config, seed: int) -> Search:

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from nascore.search.executors import evaluate
-from nascore.trial import Evaluation, Evaluator, Job, Status
+from nascore.search.executors import evaluate, failed
+from nascore.trial import Evaluation, Evaluator, Job
 
 
 class RayWorkers:
@@ -86,11 +86,11 @@ class RayWorkers:
             return evaluation
         except errors.GetTimeoutError:
             self._ray.cancel(answer, force=True)
-            return _failed("timed out", f"no answer after {limit:g} s; its worker was killed")
+            return failed("timed out", f"no answer after {limit:g} s; its worker was killed")
         except errors.OutOfMemoryError as error:
-            return _failed("out of memory", _line(error))
+            return failed("out of memory", _line(error))
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:
-            return _failed("lost worker", _line(error))
+            return failed("lost worker", _line(error))
         except errors.RayTaskError as error:
             raise error.cause from error
 
@@ -117,10 +117,6 @@ def _evaluate(boxed: list[Any], gpu_share: float, job: Job) -> Evaluation:
         _known.clear()
         _known[name] = ray.get(reference)
     return evaluate(_known[name], job)
-
-
-def _failed(status: Status, message: str) -> Evaluation:
-    return Evaluation({}, "proxy", status, message)
 
 
 def _line(error: Exception) -> str:

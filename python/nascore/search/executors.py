@@ -8,7 +8,7 @@ import time
 from concurrent.futures import Future
 from typing import Protocol
 
-from nascore.trial import Evaluation, Evaluator, Job
+from nascore.trial import Evaluation, Evaluator, Job, Status
 
 
 class Executor(Protocol):
@@ -74,6 +74,11 @@ class Watched:
             self._busy_s += min(self._running, self.workers) * (now - self._since)
             self._since = now
             self._running += change
+
+
+def failed(status: Status, message: str) -> Evaluation:
+    """The evaluation of a job of which its worker has nothing to say."""
+    return Evaluation({}, "proxy", status, message)
 
 
 def evaluate(evaluator: Evaluator, job: Job) -> Evaluation:

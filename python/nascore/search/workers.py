@@ -18,9 +18,9 @@ from typing import Any, TypeAlias
 
 import torch
 
-from nascore.search.executors import evaluate
+from nascore.search.executors import evaluate, failed
 from nascore.search.folder import RunError
-from nascore.trial import Evaluation, Evaluator, Job, Status
+from nascore.trial import Evaluation, Evaluator, Job
 
 _Pipe: TypeAlias = "Connection[Any, Any]"
 _spawn = multiprocessing.get_context("spawn")  # a forked child cannot use OpenMP or CUDA
@@ -78,7 +78,7 @@ class Workers:
                 try:
                     return _unpack(worker.ask(evaluator, job, limit))
                 except _LateError:
-                    return _failed(
+                    return failed(
                         "timed out", f"no answer after {limit:g} s; its worker was killed"
                     )
                 except _DiedError:
@@ -90,7 +90,7 @@ class Workers:
                     'that uses them say `if __name__ == "__main__":`?'
                 )
             message = f"its worker died {self._attempts} times, {worker.last_exit}"
-            return _failed("lost worker", message)
+            return failed("lost worker", message)
         finally:
             self._idle.put(worker)
 
@@ -205,10 +205,6 @@ def _unpack(answer: _Answer) -> Evaluation:
         return answer
     error, text = answer
     raise error from RuntimeError(f"in a worker process:\n{text}")
-
-
-def _failed(status: Status, message: str) -> Evaluation:
-    return Evaluation({}, "proxy", status, message)
 
 
 def visible_gpus() -> list[str]:

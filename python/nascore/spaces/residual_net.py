@@ -8,6 +8,7 @@ before.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from nascore import _core
@@ -57,7 +58,7 @@ class ResidualNet:
         """For images of 8x8 to 28x28."""
         return cls(blocks=2, widths=(16, 32), stem_width=16, branches=4, bottleneck=4)
 
-    @property
+    @cached_property  # which every step of a training asks for
     def modules(self) -> tuple[Module, ...]:
         """All modules, in the order in which they run."""
         found: list[Module] = []
