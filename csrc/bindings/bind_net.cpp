@@ -53,7 +53,8 @@ py::typing::List<py::typing::Tuple<int, py::ellipsis>> inputs(const CostedNet& s
 }
 
 CostedNet from_rows(const Given<std::int64_t>& given,
-                    const std::vector<std::vector<std::int32_t>>& inputs, bool repairs) {
+                    const std::vector<std::vector<std::int32_t>>& inputs, bool repairs,
+                    std::vector<std::int32_t> seams, std::vector<std::int32_t> exits) {
   const auto table = checked(given, "rows", {"R", 9});
   if (table.shape(0) != static_cast<py::ssize_t>(inputs.size())) {
     throw py::value_error("rows has " + std::to_string(table.shape(0)) + " rows, inputs " +
@@ -86,6 +87,14 @@ CostedNet from_rows(const Given<std::int64_t>& given,
   } else {
     validate(net);
   }
+  for (std::size_t k = 0; k < seams.size(); ++k) {
+    if (seams[k] <= (k ? seams[k - 1] : 0) || seams[k] >= static_cast<int>(net.rows.size())) {
+      throw std::invalid_argument("seam " + std::to_string(seams[k]) +
+                                  ": seams are rows after the input, in rising order");
+    }
+  }
+  net.seams = std::move(seams);
+  set_exits(net, std::move(exits));
   const NetCost total = cost(net);
   return {std::move(net), total};
 }
@@ -201,9 +210,13 @@ void bind_net(py::module_& m) {
   py::class_<CostedNet>(m, "Net", "A whole network as rows in the order in which they run.")
       .def_static(
           "from_rows", &from_rows, py::arg("rows"), py::arg("inputs"), py::arg("repair") = false,
+          py::arg("seams") = std::vector<std::int32_t>{},
+          py::arg("exits") = std::vector<std::int32_t>{},
           "The network of rows int64 `[R, 9]`, columns NET_COLUMNS, and per row those it reads.\n\n"
           "With `repair` shapes become what the inputs make them, channels of convolutions and\n"
-          "linear layers aside, and groups what divides these. ValueError names the row that "
+          "linear layers aside, and groups what divides these. `seams` end repeated blocks; "
+          "`exits`\n"
+          "are rows of logits that answer before the last row. ValueError names the row that "
           "cannot\n"
           "be built, the rule and what it should be.")
       .def_property_readonly("rows", &rows, "int64 `[R, 9]`, columns NET_COLUMNS.")
@@ -211,6 +224,13 @@ void bind_net(py::module_& m) {
       .def_property_readonly(
           "seams", [](const CostedNet& self) { return self.net.seams; },
           "Rows that end one repeated block and begin the next.")
+      .def_property_readonly(
+          "exits", [](const CostedNet& self) { return self.net.exits; },
+          "Rows of logits that answer before the last one, by rising cost of each alone.")
+      .def_property_readonly(
+          "exit_macs", [](const CostedNet& self) { return exit_macs(self.net); },
+          "Multiply-adds until each exit has answered, then until the last row has: of all that\n"
+          "leads to it or to an exit that costs no more alone.")
       .def_property_readonly(
           "signatures", &names,
           "Per row a name of its own, a hash of it and of what feeds it; networks that have a "

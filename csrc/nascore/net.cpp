@@ -266,10 +266,13 @@ Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classe
   return Writer(graph, skeleton, input).run(classes);
 }
 
-NetCost cost(const Net& net) {
+namespace {
+
+// Of the rows that lead to the `ends`.
+NetCost cost_to(const Net& net, const std::vector<std::int32_t>& ends) {
   const int rows = static_cast<int>(net.rows.size());
   std::vector<std::int32_t> last_reader(rows, -1);
-  last_reader[rows - 1] = rows;
+  for (const std::int32_t end : ends) last_reader[end] = rows;
   for (int i = rows - 1; i >= 0; --i) {
     if (last_reader[i] < 0) continue;  // of an auxiliary head
     const NetRow& row = net.rows[i];
@@ -301,6 +304,45 @@ NetCost cost(const Net& net) {
     }
   }
   return total;
+}
+
+}  // namespace
+
+NetCost cost(const Net& net) {
+  std::vector<std::int32_t> ends = net.exits;
+  ends.push_back(static_cast<std::int32_t>(net.rows.size()) - 1);
+  return cost_to(net, ends);
+}
+
+void set_exits(Net& net, std::vector<std::int32_t> rows) {
+  const auto last = static_cast<std::int32_t>(net.rows.size()) - 1;
+  std::vector<std::pair<std::int64_t, std::int32_t>> order;
+  std::vector<bool> unread(net.rows.size(), true);
+  for (const std::int32_t input : net.inputs) unread[input] = false;
+  for (const std::int32_t row : rows) {
+    if (row < 0 || row >= last || !unread[row]) {
+      throw std::invalid_argument("row " + std::to_string(row) +
+                                  " is no exit: an exit is a row of logits that nobody reads, is "
+                                  "there once and is not the last row");
+    }
+    unread[row] = false;
+    order.emplace_back(cost_to(net, {row}).macs, row);
+  }
+  std::sort(order.begin(), order.end());
+  net.exits.clear();
+  for (const auto& [macs, row] : order) net.exits.push_back(row);
+}
+
+std::vector<std::int64_t> exit_macs(const Net& net) {
+  std::vector<std::int64_t> alone;
+  for (const std::int32_t row : net.exits) alone.push_back(cost_to(net, {row}).macs);
+  std::vector<std::int64_t> out;
+  for (const std::int64_t macs : alone) {
+    const auto cheap = std::upper_bound(alone.begin(), alone.end(), macs) - alone.begin();
+    out.push_back(cost_to(net, {net.exits.begin(), net.exits.begin() + cheap}).macs);
+  }
+  out.push_back(cost(net).macs);
+  return out;
 }
 
 }  // namespace nascore

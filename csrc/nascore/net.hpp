@@ -41,9 +41,12 @@ struct Net {
                                      // one that nobody else reads is an auxiliary head's
   std::vector<std::int32_t> inputs;  // indices of earlier rows
   std::vector<std::int32_t> seams;   // rows that end one repeated block and begin the next
+  std::vector<std::int32_t> exits;   // rows of logits that answer before the last row does, by
+                                     // rising multiply-adds of what leads to each
 };
 
-// Of the rows that lead to the logits: an auxiliary head, which only training runs, costs nothing.
+// Of the rows that lead to the logits, those of exits too: an auxiliary head, which only training
+// runs, costs nothing.
 struct NetCost {
   std::int64_t params;      // trainable parameters
   std::int64_t macs;        // multiply-adds of convolutions and linear layers, batch 1
@@ -100,5 +103,13 @@ void repair(Net& net);
 
 // Throws domain_error where a sum passes 64 bits.
 NetCost cost(const Net& net);
+
+// Makes these rows of a valid net its exits. Throws invalid_argument where one of them is not one
+// of logits that nobody reads, or is there twice.
+void set_exits(Net& net, std::vector<std::int32_t> rows);
+
+// Multiply-adds until each exit has answered, then until the last row has: those of all that leads
+// to it or to an exit that costs no more alone.
+std::vector<std::int64_t> exit_macs(const Net& net);
 
 }  // namespace nascore

@@ -18,7 +18,7 @@ enum class Kind : std::uint8_t {
   kImage,
   kWindow,      // slides over an image: a kernel, a stride
   kPixelwise,   // the shape stays
-  kPad,         // the image grows
+  kGrow,        // the image grows
   kCombine,     // two inputs or more
   kFlattening,  // an image becomes a vector
   kDense,
@@ -53,7 +53,8 @@ Kind kind(Op op) {
     case Op::kBatchNorm:
       return Kind::kPixelwise;
     case Op::kPad:
-      return Kind::kPad;
+    case Op::kUpsample:
+      return Kind::kGrow;
     case Op::kAdd:
     case Op::kConcat:
       return Kind::kCombine;
@@ -220,7 +221,7 @@ class Checker {
         if (r.op == Op::kAdd) return in;
         for (int i = 1; i < r.inputs; ++i) in.channels += shape(i).channels;
         return in;
-      case Kind::kPad:
+      case Kind::kGrow:
         return {in.channels, std::max(in.height, r.out.height), std::max(in.width, r.out.width)};
       case Kind::kFlattening:
         if (r.op == Op::kGlobalPool) return {in.channels, 1, 1};

@@ -43,6 +43,7 @@ enum class Op : std::uint8_t {
   kConvPlain = 28,       // convolution without a bias, and nothing else
   kConvPlainValid = 29,  // the same, never padded
   kConvBiasValid = 30,   // convolution with a bias that never pads, and nothing else
+  kUpsample = 31,        // the nearest pixel, to a larger height and width
 };
 
 enum class Cost : std::uint8_t {
@@ -63,7 +64,7 @@ struct OpInfo {
   Cost cost;
 };
 
-inline constexpr std::array<OpInfo, 31> kOps = {{
+inline constexpr std::array<OpInfo, 32> kOps = {{
     {Op::kInput, "input", {}, 0, Cost::kFree},
     {Op::kConv, "conv", {1, 3, 5}, 1, Cost::kConvBatchNorm},
     {Op::kMaxPool, "max_pool", {1, 3}, 1, Cost::kFree},
@@ -95,6 +96,7 @@ inline constexpr std::array<OpInfo, 31> kOps = {{
     {Op::kConvPlain, "conv_plain", {}, 0, Cost::kConvPlain},
     {Op::kConvPlainValid, "conv_plain_valid", {}, 0, Cost::kConvPlain},
     {Op::kConvBiasValid, "conv_bias_valid", {}, 0, Cost::kConvBias},
+    {Op::kUpsample, "upsample", {}, 0, Cost::kFree},
 }};
 
 constexpr const OpInfo& info(Op op) { return kOps[static_cast<std::size_t>(op)]; }

@@ -173,13 +173,27 @@ class Net:
         rows: numpy.typing.NDArray[numpy.int64],
         inputs: collections.abc.Sequence[collections.abc.Sequence[int]],
         repair: bool = False,
+        seams: collections.abc.Sequence[int] = [],
+        exits: collections.abc.Sequence[int] = [],
     ) -> Net:
         """
         The network of rows int64 `[R, 9]`, columns NET_COLUMNS, and per row those it reads.
 
         With `repair` shapes become what the inputs make them, channels of convolutions and
-        linear layers aside, and groups what divides these. ValueError names the row that cannot
+        linear layers aside, and groups what divides these. `seams` end repeated blocks; `exits`
+        are rows of logits that answer before the last row. ValueError names the row that cannot
         be built, the rule and what it should be.
+        """
+    @property
+    def exit_macs(self) -> list[int]:
+        """
+        Multiply-adds until each exit has answered, then until the last row has: of all that
+        leads to it or to an exit that costs no more alone.
+        """
+    @property
+    def exits(self) -> list[int]:
+        """
+        Rows of logits that answer before the last one, by rising cost of each alone.
         """
     @property
     def inputs(self) -> list[tuple[int, ...]]:

@@ -105,6 +105,11 @@ class Evaluation:
         return names.get(self.fidelity, "val_accuracy")
 
     @property
+    def area_metric(self) -> str:
+        """The name of its area under accuracy against multiply-adds, of a network with exits."""
+        return self.accuracy_metric.replace("accuracy", "area")
+
+    @property
     def accuracy(self) -> float:
         """On validation images, as its fidelity has it, in 0..1; KeyError unless it is ok."""
         return self.metrics[self.accuracy_metric]

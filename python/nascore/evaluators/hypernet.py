@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from nascore.evaluators.costs import known
-from nascore.networks import accuracy
+from nascore.networks import area, exit_scores
 from nascore.networks.scoring import find_device
 from nascore.networks.training import threads
 from nascore.search.folder import RunError
@@ -31,7 +31,8 @@ class HypernetEvaluator:
     the statistics of each batch of `batch` validation images, in their fixed order, so accuracies
     depend on `batch`. Raises RunError where the file is missing or of another design, ValueError
     where the device is not there, the task has more classes than weights can be generated for, or
-    its images are too small for the skeleton.
+    its images are too small for the skeleton. With a `budget` of multiply-adds there is the `area`
+    of all exits up to there as well.
     """
 
     task: Task
@@ -41,6 +42,7 @@ class HypernetEvaluator:
     limits: Limits = field(default_factory=Limits)
     batch: int = 64
     device: str = "auto"
+    budget: int | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 2:
@@ -51,7 +53,7 @@ class HypernetEvaluator:
 
     def key(self, architecture: Architecture) -> str:
         setting = [asdict(value) for value in (self.skeleton, self.design, self.limits)]
-        text = json.dumps([self.task.fingerprint, setting, self.file, self.batch])
+        text = json.dumps([self.task.fingerprint, setting, self.file, self.batch, self.budget])
         return f"{architecture.hash}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
@@ -68,12 +70,16 @@ class HypernetEvaluator:
         hyper = self._hypernetwork(job.files / self.file)
         began = time.perf_counter()
         [network] = hyper([net])
-        score = accuracy(network, self.task, "valid", self.device, self._even_batch())
+        scores = exit_scores(network, self.task, "valid", self.device, self._even_batch())
         metrics["seconds"] = time.perf_counter() - began
-        if not math.isfinite(score.loss):
-            message = f"validation loss {score.loss} with generated weights"
-            return Evaluation(metrics, "hypernet", "not finite", message)
+        for score in scores:
+            if not math.isfinite(score.loss):
+                message = f"validation loss {score.loss} with generated weights"
+                return Evaluation(metrics, "hypernet", "not finite", message)
         metrics |= {"generated_accuracy": score.accuracy, "generated_loss": score.loss}
+        if self.budget is not None:
+            accuracies = [score.accuracy for score in scores]
+            metrics["generated_area"] = area(net.exit_macs, accuracies, self.budget)
         return Evaluation(metrics, "hypernet")
 
     def _hypernetwork(self, path: Path) -> HyperNetwork:

@@ -12,7 +12,7 @@ import torch
 
 from nascore._core import Net
 from nascore.evaluators.costs import known
-from nascore.networks import Network, Recipe, build_net, fit, require_parts
+from nascore.networks import Network, Recipe, area, build_net, exit_scores, fit, require_parts
 from nascore.networks.scoring import find_device
 from nascore.networks.training import Loss
 from nascore.networks.weights import copy_weights, save_weights
@@ -29,7 +29,8 @@ class TrainEvaluator:
     One that starts from trained weights takes what it has in common with them and draws the rest.
     If that is all, it is trained for the share `warm_epochs` of the recipe's epochs, if it is half
     of the parameters, half of the other epochs are saved. Raises RunError where weights cannot be
-    read or written.
+    read or written. With a `budget` of multiply-adds there is the `area` of all exits up to there
+    after the last epoch as well.
 
     Raises ValueError where the task's images are too small for the skeleton, the recipe trains
     what that has not, or the device is not there.
@@ -43,6 +44,7 @@ class TrainEvaluator:
     device: str = "auto"
     warm_epochs: float = 1.0
     fidelity: Fidelity = "proxy"
+    budget: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.warm_epochs <= 1:
@@ -54,7 +56,7 @@ class TrainEvaluator:
 
     def key(self, architecture: Architecture) -> str:
         setting = [asdict(value) for value in (self.skeleton, self.recipe, self.limits)]
-        how = (self.time_limit_s, self.warm_epochs, self.fidelity)
+        how = (self.time_limit_s, self.warm_epochs, self.fidelity, self.budget)
         text = json.dumps([self.task.fingerprint, setting, *how])
         return f"{architecture.hash}-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
@@ -106,6 +108,10 @@ class TrainEvaluator:
         }
         if fitted.best is not None:
             metrics |= {"val_accuracy": fitted.best.accuracy, "val_loss": fitted.best.loss}
+            if self.budget is not None:
+                scores = exit_scores(network, self.task, "valid", self.device, recipe.batch)
+                accuracies = [score.accuracy for score in scores]
+                metrics["val_area"] = area(net.exit_macs, accuracies, self.budget)
         weights = None
         if fitted.status == "ok" and job.weights is not None:
             weights = self._save(network, job, job.weights)

@@ -14,6 +14,7 @@ from nascore.surrogates.hyper_training import HyperTraining
 from nascore.trial import Evaluation, Evaluator, Job, Reward, Trial
 
 FILE = "hypernetwork.pt"
+GENERATED = ("generated_accuracy", "generated_area")
 
 
 @dataclass
@@ -45,7 +46,7 @@ class TrainHypernetwork:
 
 @dataclass
 class TrainBest:
-    """`Finalists`, whose trials have the accuracy with generated weights as well."""
+    """`Finalists`, whose trials have the accuracy and area with generated weights as well."""
 
     evaluator: Evaluator
     reward: Reward
@@ -54,7 +55,9 @@ class TrainBest:
 
     def run(self, run: Run) -> Iterator[Trial]:
         generated = {
-            trial.architecture.hash: trial.metrics["generated_accuracy"]
+            trial.architecture.hash: {
+                name: trial.metrics[name] for name in GENERATED if name in trial.metrics
+            }
             for trial in run.store.trials()
             if "generated_accuracy" in trial.metrics
         }
@@ -64,10 +67,10 @@ class TrainBest:
 
 @dataclass(frozen=True)
 class _WithGenerated:
-    """`evaluator`, which puts beside what it found the accuracy with generated weights."""
+    """`evaluator`, which puts beside what it found what generated weights gave."""
 
     evaluator: Evaluator
-    generated: Mapping[str, float]  # by the architecture's hash
+    generated: Mapping[str, Mapping[str, float]]  # by the architecture's hash
 
     def key(self, architecture: Architecture) -> str:
         return self.evaluator.key(architecture)
@@ -75,8 +78,6 @@ class _WithGenerated:
     def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
         found = []
         for job, evaluation in zip(jobs, self.evaluator.evaluate(jobs), strict=True):
-            metrics = dict(evaluation.metrics)
-            if job.architecture.hash in self.generated:
-                metrics["generated_accuracy"] = self.generated[job.architecture.hash]
+            metrics = {**evaluation.metrics, **self.generated.get(job.architecture.hash, {})}
             found.append(replace(evaluation, metrics=metrics))
         return found

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from nascore.evaluators.train import TrainEvaluator
+from nascore.methods._anytime import SMALL_ANYTIME, AnytimeProblem
 from nascore.methods._problem import (
     SMALL_BLOCK,
     SMALL_CELL,
@@ -29,6 +30,7 @@ from nascore.trial import Agent, Limits, Reward, Space
 
 _BLOCK, _LAYER, _CELL = BlockProblem(), LayerProblem(), CellProblem()
 _SKIP, _DAG, _CONNECTION = SkipProblem(), DagProblem(), ConnectionProblem()
+_ANYTIME = AnytimeProblem()
 
 
 class Problem(Protocol):
@@ -60,17 +62,18 @@ class Loop:
 class AnyProblem:
     """The problem of one of the spaces: what an agent that works in all of them is given."""
 
-    space: Literal["block", "layer", "cell", "skip", "dag", "connection"] = "block"
+    space: Literal["block", "layer", "cell", "skip", "dag", "connection", "anytime"] = "block"
     block: BlockProblem = _BLOCK
     layer: LayerProblem = _LAYER
     cell: CellProblem = _CELL
     skip: SkipProblem = _SKIP
     dag: DagProblem = _DAG
     connection: ConnectionProblem = _CONNECTION
+    anytime: AnytimeProblem = _ANYTIME
 
     @property
-    def problem(self) -> AnyOne:
-        problem: AnyOne = getattr(self, self.space)
+    def problem(self) -> AnyOne | AnytimeProblem:
+        problem: AnyOne | AnytimeProblem = getattr(self, self.space)
         return problem
 
     @property
@@ -94,6 +97,7 @@ SMALL: dict[str, Any] = {
     "skip": SMALL_SKIP,
     "dag": SMALL_DAG,
     "connection": SMALL_CONNECTION,
+    "anytime": SMALL_ANYTIME,
     "trials": 160,
     "batch": 8,
 }

@@ -42,9 +42,9 @@ class Config(_search.AnyProblem, _search.Loop):
     smoothing. With fewer trials than `top` all are trained.
     """
 
-    space: Literal["dag", "block", "cell", "layer", "skip"] = "dag"
+    space: Literal["dag", "block", "cell", "layer", "skip", "anytime"] = "dag"
     dag: DagProblem = _DAG
-    train_nodes: int = 7  # of the blocks of summing nodes that the hypernetwork is trained on
+    train_nodes: int = 7  # at most, of the blocks of summing nodes that it is trained on
     design: Design = _DESIGN
     training: Recipe = _TRAINING
     meta_batch: int = 1  # architectures for each batch of images; GHN-2 has 8
@@ -97,7 +97,8 @@ def build(task: Task, config: Config, seed: int) -> Search:
     rank = AskTell(
         Random(problem.space(task), seed),
         HypernetEvaluator(
-            *(task, problem.skeleton, config.design, FILE, problem.limits, config.test_batch)
+            *(task, problem.skeleton, config.design, FILE, problem.limits, config.test_batch),
+            budget=getattr(problem, "budget", None),
         ),
         problem.reward(),
         config.trials,
@@ -115,10 +116,11 @@ def build(task: Task, config: Config, seed: int) -> Search:
 
 
 def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
-    """The means of both accuracies over those that were trained."""
+    """The means of both accuracies, and of both areas, over those that were trained."""
     both = [t.metrics for t in trials if {"generated_accuracy", "val_accuracy"} <= t.metrics.keys()]
-    names = ("generated_accuracy", "val_accuracy") if both else ()
-    return {f"mean {name} of the trained": fmean(m[name] for m in both) for name in names}
+    names = ("generated_accuracy", "val_accuracy", "generated_area", "val_area")
+    known = [name for name in names if both and name in both[0]]
+    return {f"mean {name} of the trained": fmean(m[name] for m in both) for name in known}
 
 
 def _training_problem(config: Config) -> _search.Problem:

@@ -3,7 +3,7 @@
 from nascore.networks.build import Network, build, build_net, require_parts
 from nascore.networks.ensemble import Ensemble
 from nascore.networks.recipe import Recipe
-from nascore.networks.scoring import Score, accuracy
+from nascore.networks.scoring import Score, accuracy, area, exit_scores
 from nascore.networks.training import Epoch, Fit, fit
 
 __all__ = [
@@ -14,8 +14,10 @@ __all__ = [
     "Recipe",
     "Score",
     "accuracy",
+    "area",
     "build",
     "build_net",
+    "exit_scores",
     "fit",
     "require_parts",
 ]

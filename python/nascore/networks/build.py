@@ -20,21 +20,24 @@ _NAMES = {code: name for name, (code, *_) in _core.OPS.items()}
 class Network(nn.Module):
     """Runs the rows of `net` in order and lets go of each result after its last reader.
 
-    Rows that do not lead to the logits are those of auxiliary heads, which only `heads` runs.
+    Rows that lead neither to the logits nor to those of exits are of auxiliary heads, which only
+    `heads` runs.
     """
 
     def __init__(self, net: _core.Net) -> None:
         super().__init__()
         rows = [Row(*map(int, row)) for row in net.rows]
         last_reader = {j: i for i, inputs in enumerate(net.inputs) for j in inputs}
-        self.ends = tuple(i for i in range(len(rows)) if i not in last_reader)  # of all heads
+        self.exit_rows = (*net.exits, len(rows) - 1)
+        unread = (i for i in range(len(rows)) if i not in last_reader)
+        self.ends = tuple(i for i in unread if i not in net.exits)  # of all heads
         plan = []
         for i in range(1, len(rows)):
             op, inputs = _NAMES[rows[i].op], tuple(net.inputs[i])
             name = f"row_{i:03d}_{op}"
             self.add_module(name, MODULES[op](rows[i], [rows[j] for j in inputs]))
             plan.append(Call(i, name, inputs))
-        needed = {len(rows) - 1}
+        needed = {*self.exit_rows}
         for call in reversed(plan):
             if call.row in needed:
                 needed.update(call.inputs)
@@ -46,6 +49,11 @@ class Network(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits [n, classes] of normalised images [n, C, H, W]."""
         return self._run(images, self.plan)[self.ends[-1]]
+
+    def exits(self, images: Tensor) -> list[Tensor]:
+        """The logits of each exit, in their order of `_core.Net.exit_macs`, `forward`'s last."""
+        results = self._run(images, self.plan)
+        return [results[row] for row in self.exit_rows]
 
     def heads(self, images: Tensor) -> list[Tensor]:
         """The logits, then those of the auxiliary heads, which training asks for too."""

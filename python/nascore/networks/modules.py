@@ -172,6 +172,17 @@ class Pad(nn.Module):
         return F.pad(x, self.sides)
 
 
+class Upsample(nn.Module):
+    """The nearest pixels of the input, at a larger height and width."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__()
+        self.size = (row.height, row.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, self.size)
+
+
 class GlobalPool(nn.Module):
     """The average over height and width, [n, C, H, W] -> [n, C]."""
 
@@ -218,4 +229,5 @@ MODULES: dict[str, Callable[[Row, Sequence[Row]], nn.Module]] = {
         row, inputs[0].channels, bias=True, pads=False
     ),
     "batch_norm": lambda row, inputs: nn.BatchNorm2d(row.channels),
+    "upsample": lambda row, inputs: Upsample(row),
 }

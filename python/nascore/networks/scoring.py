@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from nascore.networks.build import Network
 from nascore.tasks import Part, Task, in_order, resident
 
 
@@ -28,6 +30,46 @@ def accuracy(
     batch: int = 256,
 ) -> Score:
     """The score of `network`, which it moves to `device`, on a part of `task`."""
+    return _scores(lambda x: [network(x)], network, task, part, device, batch)[0]
+
+
+def exit_scores(
+    network: Network,
+    task: Task,
+    part: Part,
+    device: str | torch.device = "auto",
+    batch: int = 256,
+) -> list[Score]:
+    """`accuracy` of each exit of `network`, in their order; the last is that of its logits."""
+    return _scores(network.exits, network, task, part, device, batch)
+
+
+def area(macs: Sequence[int], accuracies: Sequence[float], budget: int) -> float:
+    """The area under accuracy against multiply-adds from 0 to `budget`, over `budget`: 0 to 1.
+
+    The curve is a step function: at b multiply-adds it is the best of the `accuracies` of exits
+    whose `macs`, which rise, are at most b, and 0 before the first of them. So it is the mean
+    accuracy of what has answered when the time is up, were that uniform up to `budget`; the
+    convention is a choice. Raises ValueError where the budget is not positive.
+    """
+    if budget < 1:
+        raise ValueError(f"a budget of {budget} multiply-adds must be at least 1")
+    total, best = 0.0, 0.0
+    for at, until, found in zip(macs, (*macs[1:], budget), accuracies, strict=True):
+        best = max(best, found)
+        total += best * max(0, min(until, budget) - at)
+    return total / budget
+
+
+def _scores(
+    answers: Callable[[Tensor], Sequence[Tensor]],
+    network: nn.Module,
+    task: Task,
+    part: Part,
+    device: str | torch.device,
+    batch: int,
+) -> list[Score]:
+    """A score for each of the logits that `answers` gives for a batch of images."""
     device = find_device(device)
     place(network, device)
     images, labels = data_on(device, task, part)
@@ -37,11 +79,13 @@ def accuracy(
     network.eval()
     with torch.inference_mode(), autocast(device):
         for x, y in in_order(images, labels, batch, task.mean, task.std):
-            logits = enough_outputs(network(x), task)
-            hits += (logits.argmax(1) == y).sum()
-            loss += F.cross_entropy(logits, y, reduction="sum")
+            given = [enough_outputs(logits, task) for logits in answers(x)]
+            hits = hits + torch.stack([(logits.argmax(1) == y).sum() for logits in given])
+            losses = [F.cross_entropy(logits, y, reduction="sum") for logits in given]
+            loss = loss + torch.stack(losses)
     network.train(was_training)
-    return Score(hits.item() / len(labels), loss.item() / len(labels))
+    n = len(labels)
+    return [Score(h / n, total / n) for h, total in zip(hits.tolist(), loss.tolist(), strict=True)]
 
 
 def enough_outputs(logits: Tensor, task: Task) -> Tensor:

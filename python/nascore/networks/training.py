@@ -239,7 +239,11 @@ class _Training:
 
         if self.loss is not None:
             return self.loss(images, enough_outputs(self.network(images), self.task), labels)
-        if not (self.recipe.auxiliary and isinstance(self.network, Network)):
+        if not isinstance(self.network, Network):
+            return loss(self.network(images))
+        if len(self.network.exit_rows) > 1:
+            return mean_over_exits(self.network, images, loss)
+        if not self.recipe.auxiliary:
             return loss(self.network(images))
         logits, *others = self.network.heads(images)
         return loss(logits) + self.recipe.auxiliary * sum(map(loss, others))
@@ -278,6 +282,11 @@ class _Training:
             raise ValueError(
                 f"{path} is not a checkpoint of this training; delete it to train from the start"
             ) from error
+
+
+def mean_over_exits(network: Network, images: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """The mean `loss` of the logits of all exits, the last classifier being one: a choice."""
+    return torch.stack([loss(logits) for logits in network.exits(images)]).mean()
 
 
 # What torch.load and load_state_dict raise for a file that is torn or another network's.

@@ -16,6 +16,8 @@ _COLUMNS = (
     ("val. accuracy", "val_accuracy", ".4f"),
     ("predicted", "predicted_accuracy", ".4f"),
     ("by generated weights", "generated_accuracy", ".4f"),
+    ("val. area", "val_area", ".4f"),
+    ("area by generated weights", "generated_area", ".4f"),
     ("parameters", "params", ",.0f"),
     ("multiply-adds", "macs", ",.0f"),
 )

@@ -9,12 +9,13 @@ from nascore.search.cluster import RayWorkers
 from nascore.search.executors import Executor, InProcess, Pool, Watched
 from nascore.search.folder import RunError
 from nascore.search.loop import Run, Search
-from nascore.search.rewards import Accuracy, Compression, EarlyStop
+from nascore.search.rewards import Accuracy, Area, Compression, EarlyStop
 from nascore.search.store import Store, trial_json
 from nascore.search.workers import Workers, visible_gpus
 
 __all__ = [
     "Accuracy",
+    "Area",
     "AskTell",
     "Compression",
     "EarlyStop",

@@ -50,6 +50,22 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class Area:
+    """`scale` times the area under accuracy against multiply-adds; `floor` for a failed one.
+
+    What generated weights give it of is `generated_area`, what training does `val_area`.
+    """
+
+    floor: float = 0.0
+    scale: float = 100.0  # so in percent
+
+    def __call__(self, job: Job, evaluation: Evaluation) -> float:
+        if not evaluation.ok:
+            return self.floor
+        return self.scale * evaluation.metrics[evaluation.area_metric]
+
+
+@dataclass(frozen=True)
 class Compression:
     """`compression` of an evaluation; -1 for a failed one (N2N; Ashok et al., ICLR 2018).
 

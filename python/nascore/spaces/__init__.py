@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nascore.spaces.anytime import AnytimeSpace
+from nascore.spaces.anytime_net import AnytimeNet
 from nascore.spaces.architecture import Architecture
 from nascore.spaces.block import BlockSpace
 from nascore.spaces.cell import CellSpace
@@ -18,10 +20,11 @@ from nascore.spaces.skip import SkipSpace
 from nascore.spaces.skip_net import SkipNet
 from nascore.spaces.whole_net import WholeNet
 
-AnySkeleton = Skeleton | Chain | CellStack | SkipNet | ResidualNet | WholeNet
+AnySkeleton = Skeleton | Chain | CellStack | SkipNet | ResidualNet | WholeNet | AnytimeNet
 
 # What turns the architectures of a space into networks.
 SKELETONS: dict[str, type[AnySkeleton]] = {
+    "anytime": AnytimeNet,
     "block": Skeleton,
     "cell": CellStack,
     "connection": ResidualNet,
@@ -36,6 +39,8 @@ __all__ = [
     "NASNET_A_PAPER",
     "SKELETONS",
     "AnySkeleton",
+    "AnytimeNet",
+    "AnytimeSpace",
     "Architecture",
     "BlockSpace",
     "CellSpace",

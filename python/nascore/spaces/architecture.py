@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from nascore import _core
 from nascore.names import unknown
+from nascore.spaces.anytime_code import anytime_graphs
 from nascore.spaces.cell_code import cell_graphs, cell_text
 from nascore.spaces.layer_code import layer_text
 from nascore.spaces.rows import integer_rows
@@ -43,8 +44,10 @@ def _dag_graph(code: Code) -> tuple[_core.Graph, ...]:
     return (_core.Graph.from_dag(rows, np.array(edges, np.int32).reshape(-1, 2)).clean(),)
 
 
-# How a space's codes become cleaned graphs; None for a space whose architectures have none.
+# How a space's codes become graphs, which are cleaned but for those of anytime networks; None for a
+# space whose architectures have none.
 _GRAPHS: dict[str, Callable[[Code], tuple[_core.Graph, ...]] | None] = {
+    "anytime": anytime_graphs,
     "block": _block_graph,
     "cell": cell_graphs,
     "choices": None,
@@ -88,7 +91,7 @@ class Architecture:
 
     @property
     def graphs(self) -> tuple[_core.Graph, ...]:
-        """The cleaned graphs: one of a block, a Normal and a Reduction cell's, else none."""
+        """The graphs that its hash is of: one of a block, one of each cell, else none."""
         to_graphs = _GRAPHS[self.space]
         return () if to_graphs is None else to_graphs(self.code)
 

@@ -122,7 +122,7 @@ class EdgeDagSpace(_DagSpace):
         operations: Sequence[Operation] = NASBENCH,
         erasing: bool = False,
     ) -> None:
-        rows = _rows(operations)
+        rows = operation_rows(operations)
         core = _core.EdgeDagSpace(rows, max_nodes, max_edges, erasing)
         super().__init__(core, rows, max_nodes - 2)
         self._arguments = (max_nodes, max_edges, tuple(operations), erasing)
@@ -143,7 +143,7 @@ class SumDagSpace(_DagSpace):
     _has_output = False
 
     def __init__(self, nodes: int = 17, operations: Sequence[Operation] = GHN) -> None:
-        rows = _rows(operations)
+        rows = operation_rows(operations)
         super().__init__(_core.SumDagSpace(rows, nodes), rows, nodes)
         self._arguments = (nodes, tuple(operations))
 
@@ -151,7 +151,7 @@ class SumDagSpace(_DagSpace):
         return SumDagSpace, self._arguments
 
 
-def _rows(operations: Sequence[Operation]) -> npt.NDArray[np.int32]:
+def operation_rows(operations: Sequence[Operation]) -> npt.NDArray[np.int32]:
     """op, kernel and dilation of each, `[O, 3]`."""
     rows = []
     for name, kernel, *dilation in operations:

@@ -8,6 +8,7 @@ from nascore import _core
 from nascore.spaces.architecture import Architecture
 from nascore.spaces.block import BlockSpace
 from nascore.spaces.cell_code import cell_code
+from nascore.spaces.net_rows import NetRows
 
 _NORMAL = "sep5(0)+sep3(1) sep5(1)+sep3(1) avg3(0)+id(1) avg3(1)+avg3(1) sep3(0)+id(0)"
 _REDUCTION = "sep5(0)+sep7(1) max3(0)+sep7(1) avg3(0)+sep5(1) id(3)+avg3(2) sep3(2)+max3(0)"
@@ -39,7 +40,7 @@ def irlas_mobile(shape: tuple[int, int, int] = (3, 224, 224), classes: int = 100
     Seven of its blocks of separable convolutions, by 1, 1, 4 and 1 at 32, 128, 256 and 512
     channels; half the size before each group. Raises ValueError for a shape that is none.
     """
-    net = _Rows(shape)
+    net = NetRows(shape)
     x = net.add("relu", net.add("stem", 0, kernel=3, stride=2, channels=32))
     for blocks, width in ((1, 32), (1, 128), (4, 256), (1, 512)):
         if net.channels(x) != width:
@@ -51,7 +52,7 @@ def irlas_mobile(shape: tuple[int, int, int] = (3, 224, 224), classes: int = 100
     return _core.Net.from_rows(np.array(net.rows), net.inputs)
 
 
-def _irlas_block(net: _Rows, x: int, width: int) -> int:
+def _irlas_block(net: NetRows, x: int, width: int) -> int:
     """1x1, 3x3 and 5x5 on the input; the 3x3 joins the input, then 1x1; all but it concatenated."""
     first = net.add("sep_conv", x, kernel=1, channels=width)
     if net.channels(x) == width:
@@ -65,33 +66,7 @@ def _irlas_block(net: _Rows, x: int, width: int) -> int:
     return net.add("concat", first, last, joined)
 
 
-def _conv(net: _Rows, x: int, kernel: int, width: int, stride: int = 1) -> int:
+def _conv(net: NetRows, x: int, kernel: int, width: int, stride: int = 1) -> int:
     """ReLU, convolution, batch norm; unlike a PCC, the released one has a bias too."""
     x = net.add("conv_bias", net.add("relu", x), kernel=kernel, stride=stride, channels=width)
     return net.add("batch_norm", x)
-
-
-class _Rows:
-    """A network as it is written, row by row."""
-
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.rows = [(_core.OPS["input"][0], 0, 0, 1, 1, 1, *shape)]
-        self.inputs: list[tuple[int, ...]] = [()]
-
-    def channels(self, row: int) -> int:
-        return self.rows[row][6]
-
-    def add(
-        self, op: str, *inputs: int, kernel: int = 0, stride: int = 1, channels: int | None = None
-    ) -> int:
-        """The number of a new row, whose `channels` are those of its input where none are given."""
-        height, width = (-(-side // stride) for side in self.rows[inputs[0]][7:])
-        if op in ("global_pool", "linear"):
-            height = width = 1
-        if op == "concat":
-            channels = sum(map(self.channels, inputs))
-        channels = self.channels(inputs[0]) if channels is None else channels
-        code = _core.OPS[op][0]
-        self.rows.append((code, kernel, kernel, stride, 1, 1, channels, height, width))
-        self.inputs.append(inputs)
-        return len(self.rows) - 1

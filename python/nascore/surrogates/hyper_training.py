@@ -16,7 +16,7 @@ from nascore import _core
 from nascore.files import write_whole
 from nascore.networks import Recipe
 from nascore.networks.scoring import data_on, find_device
-from nascore.networks.training import threads
+from nascore.networks.training import mean_over_exits, threads
 from nascore.sampling import Actions, States, draw, sample
 from nascore.spaces import AnySkeleton, Architecture
 from nascore.surrogates.hypernetwork import Design, HyperNetwork
@@ -81,9 +81,11 @@ class HyperTraining:
         return torch.stack(losses).mean().item()
 
     def _step(self, nets: Sequence[_core.Net], x: Tensor, y: Tensor) -> Tensor:
-        smoothing = self.recipe.label_smoothing
+        def loss_of(logits: Tensor) -> Tensor:
+            return F.cross_entropy(logits, y, label_smoothing=self.recipe.label_smoothing)
+
         self.optimizer.zero_grad()
-        each = [F.cross_entropy(net(x), y, label_smoothing=smoothing) for net in self.hyper(nets)]
+        each = [mean_over_exits(network, x, loss_of) for network in self.hyper(nets)]
         loss = torch.stack(each).mean()
         torch.autograd.backward(loss)
         clip = float("inf") if self.recipe.clip is None else self.recipe.clip

@@ -19,7 +19,11 @@ Schedule = Literal["forward-backward", "synchronous"]
 
 # The numbers of a row that tell operations apart; an unseen one counts as the nearest of these.
 _SIDES = (0, 1, 2, 3, 5, 7, 9, 11)
-_KINDS = (range(len(_core.OPS)), _SIDES, _SIDES, (0, 1, 2, 3, 4), (0, 1, 2, 3, 4))
+_OPS = [code for code, *_ in _core.OPS.values()]
+# No row is a terminal: its place in the tables is that of a later operation, so that hypernetworks
+# trained before there was one fit.
+_OPS[_core.OPS["terminal"][0]] = _OPS.pop(_core.OPS["upsample"][0])
+_KINDS = (_OPS, _SIDES, _SIDES, (0, 1, 2, 3, 4), (0, 1, 2, 3, 4))
 _CHANNELS = (*range(1, 17), *range(20, 65, 4), *range(72, 257, 8), *range(288, 1025, 32))
 _SHAPES = (_CHANNELS, _CHANNELS, _SIDES, _SIDES)
 KINDS = tuple(map(len, _KINDS))  # of operation, kernel height and width, stride, dilation
