@@ -26,6 +26,7 @@ from toys import ToyEvaluator
 
 # For each space, settings of networks that train in a moment, and of a search without training.
 TINY = {
+    "anytime": ("nodes=(2,1,1)", "recipe.epochs=1", "skeleton.widths=(4,4,8)"),
     "block": (
         "max_layers=3",
         "recipe.epochs=1",
@@ -49,6 +50,7 @@ TINY = {
     "net": ("blocks=(1,2)", "widths=(4,8)"),
 }
 TOY = {
+    "anytime": ("nodes=(2,2,1)",),
     "block": ("max_layers=4",),
     "cell": ("blocks=2",),
     "connection": (),
@@ -58,6 +60,7 @@ TOY = {
     "net": ("blocks=(1,1)", "widths=(4,8)"),
 }
 PREFIX = {
+    "anytime": "[0,1,1]",
     "block": "[(1,2,3,0,0),(2,1,1,1,0)]",
     "cell": "max3(0)+id(1)",
     "connection": "[0]",

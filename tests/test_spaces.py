@@ -14,6 +14,7 @@ import space_kit
 from nascore import _core
 from nascore.sampling import states_after
 from nascore.spaces import (
+    AnytimeSpace,
     Architecture,
     BlockSpace,
     CellSpace,
@@ -63,7 +64,17 @@ def test_contract(space: Space) -> None:
     space_kit.check(space)
 
 
-@pytest.mark.parametrize("space", [EdgeDagSpace(), EdgeDagSpace(3, 2), EdgeDagSpace(erasing=True)])
+@pytest.mark.parametrize(
+    "space",
+    [
+        EdgeDagSpace(),
+        EdgeDagSpace(3, 2),
+        EdgeDagSpace(erasing=True),
+        AnytimeSpace(),
+        AnytimeSpace((2, 1), (("conv", 1),), 1),
+        AnytimeSpace((1,)),
+    ],
+)
 def test_contract_where_edges_come_in_any_order(space: Space) -> None:
     space_kit.check(space, one_walk=False)
 

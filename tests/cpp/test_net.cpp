@@ -174,6 +174,49 @@ void given_rows() {
   CHECK_EQ(complaint_of([] { validate(Net{}); }), "a network has at least its input row");
 }
 
+// Two exits of one convolution each, then a third convolution and the logits.
+void exits() {
+  Net net;
+  const auto row = [&](Step step, Shape out, std::int32_t from) {
+    return append(net, step, out, &from, 1);
+  };
+  const auto classifier = [&](std::int32_t from) {
+    const int pooled = row({Op::kGlobalPool}, {2, 1, 1}, from);
+    return row({Op::kLinear}, {3, 1, 1}, pooled);
+  };
+  append(net, {Op::kInput}, {1, 4, 4}, nullptr, 0);
+  const int first = row(square(Op::kConv, 3), {2, 4, 4}, 0);
+  const int late = classifier(row(square(Op::kConv, 3), {2, 4, 4}, first));
+  const int early = classifier(first);
+  const int twin = classifier(first);
+  const int last = classifier(row(square(Op::kConv, 1), {2, 4, 4}, first));
+  CHECK_EQ(cost(net).macs, 288 + 64 + 6);  // of the last alone: the others are auxiliary heads
+  set_exits(net, {late, twin, early});
+  validate(net);
+  CHECK(net.exits == (std::vector<std::int32_t>{early, twin, late}));
+  const std::int64_t both = 288 + 6 + 6;
+  CHECK(exit_macs(net) == (std::vector<std::int64_t>{both, both, both + 576 + 6, cost(net).macs}));
+  CHECK_EQ(cost(net).macs, both + 576 + 6 + 64 + 6);
+  CHECK_EQ(cost(net).params, (18 + 4) + (36 + 4) + (4 + 4) + 4 * (6 + 3));
+  for (const int wrong : {first, last, -1, last + 1}) {
+    CHECK_THROWS(std::invalid_argument, set_exits(net, {early, wrong}));
+  }
+  CHECK_THROWS(std::invalid_argument, set_exits(net, {early, early}));
+}
+
+void grown() {
+  Net net;
+  append(net, {Op::kInput}, {2, 2, 3}, nullptr, 0);
+  const std::int32_t image = 0;
+  const std::int32_t large = append(net, {Op::kUpsample}, {2, 5, 6}, &image, 1);
+  const std::int32_t pooled = append(net, {Op::kGlobalPool}, {2, 1, 1}, &large, 1);
+  append(net, {Op::kLinear}, {3, 1, 1}, &pooled, 1);
+  validate(net);
+  CHECK_EQ(cost(net).macs, 6);
+  net.rows[1].out.width = 2;
+  CHECK_THROWS(std::invalid_argument, validate(net));
+}
+
 }  // namespace
 
 int main() {
@@ -186,4 +229,6 @@ int main() {
   twins_are_freed_once();
   limits();
   given_rows();
+  exits();
+  grown();
 }

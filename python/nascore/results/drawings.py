@@ -37,7 +37,10 @@ Routes = dict[tuple[int, int], list[Point]]
 
 
 def draw(architecture: Architecture, path: str | Path) -> None:
-    """Draw a block, or two cells, without what does nothing there, to a PNG, SVG or PDF file.
+    """Draw a block, or cells, without what does nothing there, to a PNG, SVG or PDF file.
+
+    Of anytime networks all is drawn: /2 is half of the image's sides, and "exits" are the nodes
+    that have a classifier.
 
     Raises ValueError for an architecture without a graph, ImportError without matplotlib.
     """
@@ -60,12 +63,12 @@ def draw(architecture: Architecture, path: str | Path) -> None:
         axes.set(xlim=(left, right), ylim=(heights[i] - 0.5, -0.5))
         axes.axis("off")
         if titled:
-            axes.set_title(_TITLES[i])
-        _draw(axes, graph, routes[i])
+            axes.set_title(_TITLES[i] if architecture.space == "cell" else f"Cell {i + 1}")
+        _draw(axes, graph, routes[i], "exits" if architecture.space == "anytime" else "concat")
     figure.savefig(path, dpi=150)
 
 
-def _draw(axes: Axes, graph: _core.Graph, routes: Routes) -> None:
+def _draw(axes: Axes, graph: _core.Graph, routes: Routes, concat: str) -> None:
     edges = graph.edges.tolist()
     for (a, b), route in routes.items():
         if a != b:
@@ -74,6 +77,7 @@ def _draw(axes: Axes, graph: _core.Graph, routes: Routes) -> None:
     for node, fields in enumerate(graph.nodes.tolist()):
         name = _NAMES[fields[0]]
         text = _INPUTS[fields[1]] if name == "input" and is_cell else _text(name, *fields[1:])
+        text = concat if name == "concat" else text
         _box(axes, routes[node, node][0], text, _COLOURS[name])
 
 

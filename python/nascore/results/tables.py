@@ -17,7 +17,7 @@ _COLUMNS = (
     ("predicted", "predicted_accuracy", ".4f"),
     ("by generated weights", "generated_accuracy", ".4f"),
     ("val. area", "val_area", ".4f"),
-    ("area by generated weights", "generated_area", ".4f"),
+    ("generated area", "generated_area", ".4f"),
     ("parameters", "params", ",.0f"),
     ("multiply-adds", "macs", ",.0f"),
 )

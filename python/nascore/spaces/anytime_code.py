@@ -61,7 +61,11 @@ def _graph(c: int, cell: Cell) -> _core.Graph:
 
 
 def _check(where: str, v: int, row: Sequence[int]) -> None:
-    if len(row) < 6 or not all(type(number) is int for number in row):
+    if (
+        not isinstance(row, (tuple, list))
+        or len(row) < 6
+        or not all(type(number) is int for number in row)
+    ):
         raise ValueError(f"{where} is {row!r}; it is {_FORM}")
     if not 0 <= row[3] <= MAX_SCALE:
         raise ValueError(f"{where}: scale {row[3]} must be 0 to {MAX_SCALE}")
