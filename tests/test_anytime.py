@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from nascore.evaluators import HypernetEvaluator, TrainEvaluator
 from nascore.methods._ghn import FILE
 from nascore.networks import Recipe, accuracy, area, build_net, exit_scores
 from nascore.networks.training import mean_over_exits
+from nascore.retrain import retrain
 from nascore.search import Area, Search, Store
 from nascore.spaces import AnytimeNet, AnytimeSpace, Architecture
 from nascore.surrogates.hyper_training import HyperTraining
@@ -429,6 +431,20 @@ def test_trained_networks_have_the_area_of_their_exits() -> None:
     assert last < with_exit.metrics["val_area"] < 1
     keys = {replace(evaluator, budget=b).key(WITHOUT) for b in (None, BUDGET, 2 * BUDGET)}
     assert len(keys) == 3
+
+
+def test_a_retrained_network_is_tested_at_each_exit(tmp_path: Path) -> None:
+    retrain(WITH_EXIT, TASK, NET, RECIPE, 0, tmp_path / "model", "cpu")
+    network = nascore.load_model(tmp_path / "model")
+    assert isinstance(network, nascore.networks.Network)
+    card = json.loads((tmp_path / "model" / "model.json").read_text())
+    net = NET.expand(WITH_EXIT, TASK.shape, 10)
+    scores = exit_scores(network, TASK, "test", "cpu", RECIPE.batch)
+    expected = [[m, s.accuracy] for m, s in zip(net.exit_macs, scores, strict=True)]
+    assert card["test_exits"] == expected
+    assert len(expected) == 3
+    assert card["test_accuracy"] == expected[-1][1]
+    assert card["macs"] == expected[-1][0]
 
 
 def hyper_training() -> HyperTraining:

@@ -17,9 +17,11 @@ import torch
 from nascore.files import write_whole
 from nascore.networks import (
     Epoch,
+    Network,
     Recipe,
     accuracy,
     build_net,
+    exit_scores,
     fit,
     require_parts,
 )
@@ -92,9 +94,10 @@ def retrain(
     """Trains on the train part, measures the test part once at the end, writes the folder `out`.
 
     With `taught` it learns from a teacher instead of from labels. A training that stopped goes on
-    from its last epoch; a finished one is not repeated. Raises
-    ValueError where `out` holds another training, or `recipe` trains what the network has not;
-    RunError where the training failed.
+    from its last epoch; a finished one is not repeated. Of a network with exits, `test_exits` of
+    `model.json` has the multiply-adds and the test accuracy of each. Raises ValueError where `out`
+    holds another training, or `recipe` trains what the network has not; RunError where the
+    training failed.
     """
     out = Path(out)
     with _to_ourselves(out):
@@ -196,7 +199,14 @@ def _train(
 def _test(out: Path, card: dict[str, Any], task: Task, device: str | torch.device) -> None:
     """Has the folder's model tested, unless it was."""
     if "test_accuracy" not in card:
-        score = accuracy(load_model(out), task, "test", device, card["recipe"]["batch"])
+        model, batch = load_model(out), card["recipe"]["batch"]
+        if isinstance(model, Network):
+            *exits, score = exit_scores(model, task, "test", device, batch)
+            if exits:  # multiply-adds and accuracy, the last classifier's too
+                pairs = zip(model.exit_macs, (*exits, score), strict=True)
+                card["test_exits"] = [[macs, each.accuracy] for macs, each in pairs]
+        else:
+            score = accuracy(model, task, "test", device, batch)
         card["test_accuracy"] = score.accuracy
         _write_card(out, card)
 

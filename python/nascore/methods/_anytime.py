@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nascore.evaluators.train import TrainEvaluator
-from nascore.methods._problem import SMALL_BLOCK
 from nascore.networks.recipe import Recipe
 from nascore.search import Area
 from nascore.spaces import AnytimeNet, AnytimeSpace
@@ -76,7 +75,7 @@ SMALL_ANYTIME = AnytimeProblem(
     nodes=(6, 4, 2),
     budget=200_000,
     skeleton=AnytimeNet.small(),
-    recipe=SMALL_BLOCK.recipe,
+    recipe=Recipe(12, 64, "adam", 1e-2, schedule="cosine"),
     final=replace(_FINAL, epochs=60, lr=0.05),
     time_limit_s=600.0,
 )

@@ -29,6 +29,7 @@ class Network(nn.Module):
         rows = [Row(*map(int, row)) for row in net.rows]
         last_reader = {j: i for i, inputs in enumerate(net.inputs) for j in inputs}
         self.exit_rows = (*net.exits, len(rows) - 1)
+        self.exit_macs = tuple(net.exit_macs)
         unread = (i for i in range(len(rows)) if i not in last_reader)
         self.ends = tuple(i for i in unread if i not in net.exits)  # of all heads
         plan = []
@@ -51,7 +52,7 @@ class Network(nn.Module):
         return self._run(images, self.plan)[self.ends[-1]]
 
     def exits(self, images: Tensor) -> list[Tensor]:
-        """The logits of each exit, in their order of `_core.Net.exit_macs`, `forward`'s last."""
+        """The logits of each exit, `exit_macs` multiply-adds after the start, `forward`'s last."""
         results = self._run(images, self.plan)
         return [results[row] for row in self.exit_rows]
 
