@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from itertools import islice
@@ -13,10 +15,17 @@ import pytest
 
 from nascore.search import RayWorkers, Store
 from nascore.trial import Job
+from test_faults import told, wait_for
 from toys import SPACE, Probe, ToyEvaluator, toy_search
 
 ray = pytest.importorskip("ray")
 JOBS = [Job(i, SPACE.architecture((i % 4, 0, 0)), i) for i in range(8)]
+
+
+def connect(address: str) -> None:
+    """So that the cluster's processes find the toys."""
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    ray.init(address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": path}})
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +38,7 @@ def cluster() -> Iterator[Any]:
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
         cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    ray.init(cluster.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": path}})
+    connect(cluster.address)
     yield cluster
     ray.shutdown()
     cluster.shutdown()
@@ -114,6 +122,34 @@ def test_a_search_whose_driver_ended_goes_on(workers: RayWorkers, tmp_path: Path
     with Store.open(tmp_path / "run", write=True) as store:
         list(toy_search(20).run(store, workers))
         assert store.trials() == list(toy_search(20))
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from nascore.search import RayWorkers, Store
+from test_cluster import connect
+from toys import ToyEvaluator, toy_search
+connect(sys.argv[2])
+search = toy_search(30, ToyEvaluator(sleep_s=0.2), batch=2, in_flight=2)
+with RayWorkers(2, sys.argv[2]) as workers, Store.create(Path(sys.argv[1]), search.meta) as store:
+    list(search.run(store, workers))
+"""
+
+
+def test_a_search_whose_driver_was_killed_goes_on(cluster: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-c", DRIVER, str(run), cluster.address]
+    driver = subprocess.Popen(command, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL)
+    wait_for(lambda: told(run) >= 3)
+    driver.kill()
+    driver.wait()
+    settings = {"batch": 2, "in_flight": 2}
+    with RayWorkers(2, cluster.address) as workers, Store.open(run, write=True) as store:
+        assert 3 <= len(store.trials()) < 30
+        list(toy_search(30, **settings).run(store, workers))
+        assert store.trials() == list(toy_search(30, **settings))
+        assert store.pending(0) == []
 
 
 def test_in_arrival_order_no_worker_waits_and_staleness_is_told(

@@ -19,7 +19,8 @@ from nascore.agents.random import Random
 from nascore.evaluators.table import TableEvaluator, read_table
 from nascore.evaluators.train import TrainEvaluator
 from nascore.methods import blockqnn, faster_blockqnn
-from nascore.search import AskTell, Search, Store
+from nascore.search import AskTell, RunError, Search, Store
+from nascore.search.executors import failed
 from nascore.search.finalists import Finalists
 from nascore.spaces import Architecture, BlockSpace, Skeleton
 from nascore.surrogates.peephole import Peephole
@@ -233,6 +234,17 @@ def test_finalists() -> None:
     assert [t.repeat_of is None for t in trials[3:]] == [i < len(good) for i in range(4)]
     with pytest.raises(ValueError, match="trials=0"):
         Finalists(SCORES, CONFIG.reward(), 0)
+
+
+def test_no_finalist_where_every_trial_failed() -> None:
+    class Failing(Counting):
+        def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
+            return [failed("error", "too wide") for _ in jobs]
+
+    first = AskTell(Random(SPACE, 0), Failing(), CONFIG.reward(), 3)
+    stages = [first, Finalists(SCORES, CONFIG.reward(), 2)]
+    with pytest.raises(RunError, match="none of 3 trials succeeded"):
+        list(Search("table", {}, "table", 0, stages).run())
 
 
 def test_depthwise_variant() -> None:

@@ -229,7 +229,8 @@ def _go_on(plan: Search, store: Store, executor: Executor, time_limit: float) ->
                 progress.stop()
                 out.print(f"\nStopped; nothing is lost. Go on with:  nascore resume {run}")
                 raise SystemExit(130) from None
-        out.print(f"{watched.workers} workers were busy {watched.utilisation():.0%} of the time.")
+        if busy := watched.utilisation():  # a method may evaluate nothing in workers
+            out.print(f"{watched.workers} workers were busy {busy:.0%} of the time.")
     _show(store)
     if left := wanted - len(store.trials()):
         out.print(f"The time is up, {left} trials are left. Go on with:  nascore resume {run}")

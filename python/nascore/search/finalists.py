@@ -8,6 +8,7 @@ from itertools import cycle, islice
 from typing import Any
 
 from nascore.search.ask_tell import AskTell
+from nascore.search.folder import RunError
 from nascore.search.loop import Run
 from nascore.trial import Evaluator, Proposal, Reward, Trial
 
@@ -15,7 +16,7 @@ from nascore.trial import Evaluator, Proposal, Reward, Trial
 class Finalists:
     """The `trials` best different architectures of the stages before, evaluated once more.
 
-    Where fewer succeeded, they are repeated, at no cost; where none did, nothing is evaluated.
+    Where fewer succeeded, they are repeated, at no cost.
     """
 
     def __init__(
@@ -29,20 +30,24 @@ class Finalists:
         self.deadline_s = deadline_s
 
     def run(self, run: Run) -> Iterator[Trial]:
-        """Starts, or goes on from the log."""
+        """Starts, or goes on from the log. Raises RunError where no trial before succeeded."""
         first = run.store.next_number - run.store.asked(run.stage)
         good = (t for t in run.store.trials() if t.number < first and t.evaluation.ok)
         best: dict[str, Proposal] = {}
         for trial in sorted(good, key=lambda t: t.rank, reverse=True):
             proposal = Proposal(trial.architecture, trial.proposal.actions)
             best.setdefault(trial.architecture.hash, proposal)
-        chosen = list(islice(cycle(best.values()), self.trials))
-        if chosen:
-            n = self.trials
-            stage = AskTell(
-                _All(chosen), self.evaluator, self.reward, n, batch=n, deadline_s=self.deadline_s
+        if not best:
+            raise RunError(
+                f"none of {first} trials succeeded, so there is no best to train; "
+                "`nascore show` tells why each failed"
             )
-            yield from stage.run(run)
+        n = self.trials
+        chosen = list(islice(cycle(best.values()), n))
+        stage = AskTell(
+            _All(chosen), self.evaluator, self.reward, n, batch=n, deadline_s=self.deadline_s
+        )
+        yield from stage.run(run)
 
 
 @dataclass(frozen=True)
