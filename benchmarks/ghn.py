@@ -41,7 +41,7 @@ FILE = "hypernetwork.pt"
 FIRST_SEED = 100  # the small preset was chosen on others
 STEPS = (10, 100)
 # GHN-2's for its truth, with the clipping of gradients without which blocks of pools diverge.
-TRUTH = Recipe(20, 64, "sgd", 0.025, weight_decay=3e-4, schedule="cosine", restarts=0, clip=5.0)
+TRUTH = Recipe(50, 96, "sgd", 0.025, weight_decay=3e-4, schedule="cosine", restarts=0, clip=5.0)
 SIGNALS = {
     "generated": "generated weights",
     "sgd_10": "10 steps",
@@ -53,9 +53,11 @@ SIGNALS = {
 
 def config(arguments: argparse.Namespace) -> ghn.Config:
     small = ghn.small()
-    skeleton = Skeleton(arguments.width, 1, False, 1, (arguments.width, 2 * arguments.width))
+    width, reducing = arguments.width, arguments.reducing_stem
+    skeleton = Skeleton(width, 1 + reducing, reducing, 1, (width, 2 * width))
     dag = replace(small.dag, nodes=arguments.nodes, skeleton=skeleton)
-    dag = replace(dag, recipe=replace(TRUTH, epochs=arguments.truth_epochs))
+    recipe = replace(TRUTH, epochs=arguments.truth_epochs, batch=arguments.truth_batch)
+    dag = replace(dag, recipe=recipe)
     return replace(
         small,
         dag=dag,
@@ -217,10 +219,13 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=7)
     parser.add_argument("--train-nodes", type=int, default=5)
     parser.add_argument("--width", type=int, default=16)
+    help_text = "the stem strides and pools, as ImageNet's: a sixteenth of the work"
+    parser.add_argument("--reducing-stem", action="store_true", help=help_text)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--lr", type=float, default=ghn.small().training.lr)
     parser.add_argument("--meta-batch", type=int, default=1)
     parser.add_argument("--truth-epochs", type=int, default=TRUTH.epochs)
+    parser.add_argument("--truth-batch", type=int, default=TRUTH.batch)
     parser.add_argument("--out", type=Path, default=Path("build/ghn"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -23,7 +23,7 @@ from nascore.surrogates.hypernetwork import Design, HyperNetwork
 from nascore.tasks import Task, batches
 from nascore.trial import Space
 
-_DRAW = 60  # random stream of the networks that are trained on
+_DRAW = 64  # random stream of the networks that are trained on
 _TRIES = 100  # draws in search of one that has layers
 
 

@@ -15,7 +15,7 @@ from nascore.networks.training import threads
 from nascore.spaces import Architecture
 from nascore.surrogates.canonical import canonical_rows
 
-_WEIGHTS, _BATCHES = 60, 61  # random streams
+_WEIGHTS, _BATCHES = 66, 67  # random streams
 _AT_ONCE = 256  # blocks, so that memory stays small
 _TYPES, _KERNELS = 8, 16  # sizes of the tables, which hold what no code has yet
 
