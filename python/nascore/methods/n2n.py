@@ -61,10 +61,12 @@ class Config(_search.Loop):
     removal_lr: float = 0.003
     shrinkage_lr: float = 0.1  # 0.01 for VGG
     baseline: float = 0.9  # choice: the decay of its moving average
+    entropy: float = 0.0  # its weight, per decision
     max_params: int | None = None  # limits of the constrained reward
     min_accuracy: float | None = None
     anneal: int = 15  # iterations until these are fully in force; 0: they are from the start
     min_width: int = 10
+    strided: bool = False  # whether strided convolutions may lose width
     transfer: str | None = None  # a run of this method, with whose policies to begin
     students: int = 3  # choice: the best, trained at length in the end
     skeleton: WholeNet = _NET
@@ -99,8 +101,11 @@ def small() -> Config:
         recipe=replace(_STUDENT, batch=64, lr=3e-3),
         final=replace(_FINAL, epochs=60, batch=64, lr=3e-3),
         descriptions="log",
-        removal_lr=0.01,
-        shrinkage_lr=0.01,
+        removal=0.6,
+        removal_lr=0.006,
+        shrinkage_lr=0.03,
+        entropy=0.02,  # without it the policies settle on the first student that will do
+        strided=True,
         time_limit_s=600.0,
     )
 
@@ -134,8 +139,7 @@ def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = Non
         teacher=TEACHER,
         distillation=config.distillation,
     )
-    iterations = -(-config.trials // config.batch)
-    removals = min(config.trials, max(1, round(config.removal * iterations)) * config.batch)
+    removals = removal_trials(config)
     stages: list[Any] = [
         Teach(task, architecture, network if trained else None, config.teacher_recipe, seed),
         Compress("removal", task, config, seed, removals, evaluator),
@@ -152,6 +156,12 @@ def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = Non
     return Search("n2n", settings, task.name, seed, stages)
 
 
+def removal_trials(config: Config) -> int:
+    """How many of the trials, in whole iterations, remove layers."""
+    iterations = -(-config.trials // config.batch)
+    return min(config.trials, max(1, round(config.removal * iterations)) * config.batch)
+
+
 def taught(config: Config, run: Path, task: Task) -> Taught | None:
     """What a student of the folder `run` learns from; None on other data, of which labels tell."""
     path = run / "weights" / TEACHER
@@ -161,13 +171,17 @@ def taught(config: Config, run: Path, task: Task) -> Taught | None:
 
 
 def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
-    """Whether the policy got better: mean rewards of the first and the last of its iterations."""
-    removals = [t.reward for t in trials if t.evaluation.fidelity == "proxy"]
-    n = min(len(removals), 10 * config.batch)
-    if not n:
-        return {}
-    return {
-        "distinct students": len({t.architecture.hash for t in trials}),
-        "mean reward, first 10 iterations": round(fmean(removals[:n]), 4),
-        "mean reward, last 10 iterations": round(fmean(removals[-n:]), 4),
-    }
+    """Whether the policies got better: mean rewards of each one's first and last iterations.
+
+    Of up to 10 iterations, and of half of a stage at most.
+    """
+    proxies = [t.reward for t in trials if t.evaluation.fidelity == "proxy"]
+    found = {"distinct students": float(len({t.architecture.hash for t in trials}))}
+    removals = removal_trials(config)
+    for kind, rewards in ("removal", proxies[:removals]), ("shrinkage", proxies[removals:]):
+        n = min(10, len(rewards) // config.batch // 2)
+        if n:
+            first, last = rewards[: n * config.batch], rewards[-n * config.batch :]
+            found[f"mean reward of {kind}, first {n} iterations"] = round(fmean(first), 4)
+            found[f"mean reward of {kind}, last {n} iterations"] = round(fmean(last), 4)
+    return found
