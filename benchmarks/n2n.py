@@ -25,7 +25,7 @@ from nascore.networks.imported import imported
 from nascore.networks.teachers import ResNet
 from nascore.retrain import Trained, retrain
 from nascore.search import Compression, Search, Store
-from nascore.spaces import Architecture, WholeNet
+from nascore.spaces import Architecture
 from nascore.spaces.compression import RemovalSpace, ShrinkageSpace
 from nascore.tasks import Task
 from nascore.trial import Agent, Evaluation, Job, Trial

@@ -44,17 +44,19 @@ class Teach:
     network: Network | None  # None: to be trained
     recipe: Recipe
     seed: int
+    seen: Task  # as the teacher sees it: the task, in the teacher's own normalisation
     trials: int = field(default=0, init=False)
 
     def run(self, run: Run) -> Iterator[Trial]:
         """Goes on from the last whole epoch. Raises RunError where the training fails."""
         path = run.files / TEACHER
         if not path.exists() and (network := self.network or self._train(run)) is not None:
-            score = accuracy(network, self.task, "valid").accuracy
+            score = accuracy(network, self.seen, "valid").accuracy
             if not score:
                 raise RunError("the teacher is never right: there is nothing to learn from it")
             net = WholeNet().expand(self.architecture, self.task.shape, self.task.classes)
             card = {"val_accuracy": score, "params": net.params, "task": self.task.name}
+            card |= {"mean": self.seen.mean, "std": self.seen.std}
             save_teacher(path, self.architecture, network, card)
             (run.files / _CHECKPOINT).unlink(missing_ok=True)
         yield from ()

@@ -18,11 +18,12 @@ from nascore.networks import Recipe
 from nascore.networks.distillation import (
     Distillation,
     Taught,
-    load_teacher,
+    lesson,
     read_card,
 )
 from nascore.networks.imported import imported
 from nascore.networks.models import load_model
+from nascore.networks.models import read_card as read_model_card
 from nascore.networks.teachers import VGG, ResNet
 from nascore.search import Search
 from nascore.spaces import WholeNet
@@ -50,6 +51,8 @@ class Config(_search.Loop):
     batch: int = 5  # N, the rollouts of an iteration
     removal: float = 2 / 3
     teacher: str = "resnet"
+    teacher_mean: tuple[float, ...] = ()  # of a trained one's images, per channel in 0..1;
+    teacher_std: tuple[float, ...] = ()  # else a model's own, or the task's
     blocks: tuple[int, ...] = (3, 4, 6, 3)
     widths: tuple[int, ...] = (64, 128, 256, 512)
     teacher_recipe: Recipe = _TEACHER
@@ -113,15 +116,20 @@ def small() -> Config:
 def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = None) -> Search:
     """The search of this method over `task`.
 
-    `teacher` is any trained module that torch.fx can trace, instead of the config's. Raises
-    ValueError where a layer of it is of no known kind, or its logits are not those of the task.
+    `teacher` is any trained module that torch.fx can trace, instead of the config's; where it was
+    trained on images of another normalisation than the task's, the config says `teacher_mean` and
+    `teacher_std`. Raises ValueError where a layer of it is of no known kind, or its logits are not
+    those of the task.
     """
     if config.transfer is not None:  # before a teacher is trained
         saved_policy(Path(config.transfer), "removal")
     trained = teacher is not None or config.teacher not in ("resnet", "vgg")
+    mean, std = task.mean, task.std
     if teacher is None:
         if trained:
             teacher = load_model(config.teacher)
+            card = read_model_card(Path(config.teacher))
+            mean, std = tuple(card["mean"]), tuple(card["std"])
         else:
             if not 0 < len(config.blocks) == len(config.widths):
                 raise ValueError(f"blocks={config.blocks} needs as many widths={config.widths}")
@@ -130,6 +138,18 @@ def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = Non
     architecture, network = imported(teacher, task.shape)
     if (logits := architecture.code[-1][6]) != task.classes:
         raise ValueError(f"the teacher gives {logits} logits; {task.name} has {task.classes}")
+    if config.teacher_mean or config.teacher_std:
+        if not trained:
+            raise ValueError(
+                "teacher_mean and teacher_std are a trained teacher's; this one is to be trained "
+                f"on {task.name} as it is normalised: leave them out"
+            )
+        mean, std = config.teacher_mean, config.teacher_std
+    if not len(mean) == len(std) == task.shape[0] or min(std) <= 0:
+        raise ValueError(
+            f"teacher_mean={mean} and teacher_std={std}: {task.name} has images of "
+            f"{task.shape[0]} channels; give one number for each, and deviations above 0"
+        )
     evaluator = DistillEvaluator(
         task,
         config.skeleton,
@@ -141,7 +161,14 @@ def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = Non
     )
     removals = removal_trials(config)
     stages: list[Any] = [
-        Teach(task, architecture, network if trained else None, config.teacher_recipe, seed),
+        Teach(
+            task,
+            architecture,
+            network if trained else None,
+            config.teacher_recipe,
+            seed,
+            replace(task, mean=mean, std=std),
+        ),
         Compress("removal", task, config, seed, removals, evaluator),
     ]
     if removals < config.trials:
@@ -167,7 +194,7 @@ def taught(config: Config, run: Path, task: Task) -> Taught | None:
     path = run / "weights" / TEACHER
     if read_card(path)["task"] != task.name:
         return None
-    return Taught(load_teacher(path, task.shape, task.classes), config.distillation)
+    return lesson(path, task, config.distillation)
 
 
 def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:

@@ -81,9 +81,7 @@ class ShrinkageSpace(_Compression):
     unless `strided` frees their widths, where no sum needs them.
     """
 
-    def __init__(
-        self, parent: Architecture, min_width: int = 10, strided: bool = False
-    ) -> None:
+    def __init__(self, parent: Architecture, min_width: int = 10, strided: bool = False) -> None:
         layers = layers_of(parent)
         free = [flag for i in layers.numbers for flag in layers.free(i, strided)]
         super().__init__(parent, [len(FACTORS) if flag else 1 for flag in free])
