@@ -78,8 +78,8 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     # What one run learned, another one begins with.
     begun = n2n.build(task, config(f"transfer={tmp_path / 'run'}"), 1)
     fresh = n2n.build(task, config(), 1)
-    actions = [[t.proposal.actions for t in list(search)[:3]] for search in (begun, fresh)]
-    assert actions[0] != actions[1]
+    chances = [[t.proposal.log_prob for t in list(search)[:3]] for search in (begun, fresh)]
+    assert chances[0] != chances[1]
     with pytest.raises(ValueError, match=r"transfer: .*holds no policy"):
         n2n.build(task, config(f"transfer={tmp_path / 'nowhere'}"), 1)
 
