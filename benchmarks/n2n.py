@@ -1,15 +1,17 @@
 """N2N's students beside those of chance and uniform width scaling, by true trainings.
 
-All are distilled alike from one teacher; chance has as many students as the policies, the scaled
-network as many parameters as N2N's student, and not more. What is reported was chosen by validation
-accuracy alone; test images are for the table. Resumes where it was stopped.
+All are distilled alike from one teacher. Chance has as many students as the policies and the same
+reward; the scaled network has as many parameters as N2N's student, and not more. What is reported
+was chosen by validation accuracy alone; test images are for the table. Resumes where it was
+stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +19,19 @@ import torch
 
 from nascore import methods, tasks
 from nascore.agents.random import Random
-from nascore.methods._n2n import TEACHER, Compress
-from nascore.methods.n2n import Config, taught
-from nascore.networks import accuracy
-from nascore.networks.distillation import load_teacher, read_card
+from nascore.methods._n2n import Compress
+from nascore.methods.n2n import Config, figures, taught
 from nascore.networks.imported import imported
 from nascore.networks.teachers import ResNet
-from nascore.retrain import retrain
-from nascore.search import Search, Store
-from nascore.spaces import Architecture, WholeNet
+from nascore.retrain import Trained, retrain
+from nascore.search import Compression, Search, Store
+from nascore.spaces import Architecture
 from nascore.spaces.compression import RemovalSpace, ShrinkageSpace
 from nascore.tasks import Task
-from nascore.trial import Agent, Trial
+from nascore.trial import Agent, Evaluation, Job, Trial
 
 FIRST_SEED = 100  # no setting was chosen with these
+N2N, CHANCE, SCALING = "N2N", "random actions", "uniform width scaling"
 
 
 @dataclass
@@ -38,13 +39,15 @@ class ByChance(Compress):
     """Random actions in the place of the policy."""
 
     def agent(self, parent: Architecture) -> Agent:
+        config = self.config
         if self.kind == "removal":
             return Random(RemovalSpace(parent), self.seed)
-        return Random(ShrinkageSpace(parent, self.config.min_width), self.seed ^ 1)
+        space = ShrinkageSpace(parent, config.min_width, config.strided)
+        return Random(space, self.seed ^ 1)
 
 
 def searched(task: Task, config: Config, seed: int, chance: bool, folder: Path) -> list[Trial]:
-    """The trials of a search, or of one by chance, whose teacher is the same."""
+    """The trials of a search, or of one by chance."""
     plan = methods.build("n2n", task, config, seed)
     if chance:
         stages = [ByChance(**vars(s)) if type(s) is Compress else s for s in plan.stages]
@@ -56,72 +59,137 @@ def searched(task: Task, config: Config, seed: int, chance: bool, folder: Path) 
         return store.trials()
 
 
-def chosen(trials: Sequence[Trial], teacher: dict[str, float]) -> Architecture:
-    """The smallest of the last stage that lost at most a point; if none, that of most reward."""
-    last = [t for t in trials if t.evaluation.fidelity == "full" and t.evaluation.ok]
-    close = [t for t in last if t.evaluation.accuracy >= teacher["val_accuracy"] - 0.01]
-    if close:
-        return min(close, key=lambda t: t.metrics["params"]).architecture
-    return max(last, key=lambda t: t.reward).architecture
+def widths(config: Config, factor: float) -> list[int]:
+    return [max(1, round(width * factor)) for width in config.widths]
 
 
 def scaled(task: Task, config: Config, most: int) -> Architecture:
     """The teacher with all widths times one factor, as large as `most` parameters allow."""
     for factor in np.arange(1, 0, -0.01):
-        widths = [max(1, round(width * factor)) for width in config.widths]
-        module = ResNet(task.shape[0], task.classes, config.blocks, widths)
+        module = ResNet(task.shape[0], task.classes, config.blocks, widths(config, factor))
         if sum(p.numel() for p in module.parameters()) <= most:
             return imported(module, task.shape)[0]
     raise ValueError(f"no width of the teacher has {most} parameters")
 
 
+def compared(
+    task: Task, config: Config, seed: int, smaller: float, lost: float, out: Path
+) -> tuple[Compression, dict[str, Trained]]:
+    """The networks of one seed by their arm, the teacher's first, and the reward that judges.
+
+    The reward asks for students `smaller` times smaller that lose at most `lost` of the accuracy.
+    The accuracy counts for students that are trained at length, the size where the best of all are
+    chosen; while the policies learn, the reward alone tells them to be small.
+    """
+    run = out / f"{Path(task.name).name}-{seed}"
+    module = ResNet(task.shape[0], task.classes, config.blocks, config.widths)
+    architecture = imported(module, task.shape)[0]
+    plan = (task, config.skeleton, config.teacher_recipe, seed)
+    teacher = retrain(architecture, *plan, run.with_name(f"{run.name}-teacher"))
+    most = int(teacher.params / smaller)
+    given = replace(config, teacher=str(teacher.path), max_params=most, anneal=10**6)
+    least = teacher.val_accuracy - lost
+    judge = Compression(teacher.params, teacher.val_accuracy, most, least, anneal=0)
+
+    def chosen(trials: Sequence[Trial]) -> Architecture:
+        last = [t for t in trials if t.evaluation.fidelity == "full" and t.evaluation.ok]
+        job = Job(0, architecture, seed)
+        best = max(last, key=lambda t: (judge(job, t.evaluation), t.reward, -t.number))
+        return best.architecture
+
+    found = {"teacher": teacher}
+    trials = {}
+    for arm, chance in ((N2N, False), (CHANCE, True)):
+        folder = run.with_name(f"{run.name}-by-chance") if chance else run
+        trials[arm] = searched(task, given, seed, chance, folder)
+        print(f"{folder.name}: {figures(given, trials[arm])}", flush=True)
+    lesson = taught(given, run, task)
+
+    def train(arm: str, student: Architecture) -> None:
+        model = run.with_name(f"{run.name}-{arm.replace(' ', '-')}")
+        plan = (task, config.skeleton, config.final, seed, model)
+        found[arm] = retrain(student, *plan, taught=lesson)
+
+    for arm, its_trials in trials.items():
+        train(arm, chosen(its_trials))
+    train(SCALING, scaled(task, config, found[N2N].params))
+    return judge, found
+
+
+def table(task: Task, lost: float, seeds: Sequence[tuple[Compression, dict[str, Trained]]]) -> str:
+    """Means over the seeds, each seed's in brackets, and who beats whom."""
+
+    def cell(values: Sequence[float], form: str) -> str:
+        each = ", ".join(format(value, form) for value in values)
+        return f"{np.mean(values):{form}}" + (f" [{each}]" if len(values) > 1 else "")
+
+    lines = [
+        f"{Path(task.name).name}, {len(seeds)} seeds; {len(task.split('train')[1]):,} training, "
+        f"{len(task.split('valid')[1]):,} validation, {len(task.split('test')[1]):,} test images",
+        "",
+        "| network | parameters | times smaller | validation, % | points lost | test, % | reward |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    rewards: dict[str, list[float]] = {}
+    tests: dict[str, list[float]] = {}
+    for arm in seeds[0][1]:
+        nets = [(judge, found["teacher"], found[arm]) for judge, found in seeds]
+        free = [replace(judge, max_params=None, min_accuracy=None) for judge, _, _ in nets]
+        rewards[arm] = [
+            judge(
+                Job(0, None, 0),  # type: ignore[arg-type]
+                Evaluation({"params": net.params, "val_accuracy": net.val_accuracy}, "full"),
+            )
+            for judge, (_, _, net) in zip(free, nets, strict=True)
+        ]
+        tests[arm] = [100 * net.test_accuracy for _, _, net in nets]
+        cells = [
+            cell([net.params for _, _, net in nets], ",.0f"),
+            cell([teacher.params / net.params for _, teacher, net in nets], ".1f"),
+            cell([100 * net.val_accuracy for _, _, net in nets], ".2f"),
+            cell([100 * (t.val_accuracy - net.val_accuracy) for _, t, net in nets], ".2f"),
+            cell(tests[arm], ".2f"),
+            cell(rewards[arm], ".3f"),
+        ]
+        lines.append(f"| {arm} | {' | '.join(cells)} |")
+    lines.append("")
+    kept = []
+    for judge, found in seeds:
+        net = found[N2N]
+        small = net.params <= (judge.max_params or 0)
+        kept.append(small and net.val_accuracy >= found["teacher"].val_accuracy - lost)
+    lines.append(f"N2N keeps size and accuracy as asked in {sum(kept)} of {len(kept)} seeds.")
+    for arm in (CHANCE, SCALING):
+        for name, values in (("reward", rewards), ("test accuracy", tests)):
+            ahead = float(np.mean(values[N2N]) - np.mean(values[arm]))
+            wins = sum(a > b for a, b in zip(values[N2N], values[arm], strict=True))
+            verb = "beats" if ahead > 0 else "does not beat"
+            text = f"N2N {verb} {arm} in mean {name}, by {ahead:+.3f}"
+            lines.append(f"{text} (ahead in {wins} of {len(seeds)} seeds).")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--task", default="digits")
+    parser.add_argument("--limit-train", type=int)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
+    parser.add_argument("--smaller", type=float, default=5.0, help="times, at least")
+    parser.add_argument("--lost", type=float, default=0.01, help="of validation accuracy, at most")
     parser.add_argument("--set", nargs="*", default=[], help="settings of the method")
     parser.add_argument("--out", type=Path, default=Path("runs/n2n"))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    task = tasks.load(given.task)
+    task = tasks.load(given.task, limit_train=given.limit_train)
     config = methods.with_settings(methods.config("n2n", "small"), given.set)
-
-    rows: dict[str, list[tuple[float, float, float, float]]] = {}
-    for seed in range(FIRST_SEED, FIRST_SEED + given.seeds):
-        run = given.out / f"{task.name}-{seed}"
-        by_policy = searched(task, config, seed, False, run)
-        by_chance = searched(task, config, seed, True, run.with_name(f"{run.name}-by-chance"))
-        card = read_card(run / "weights" / TEACHER)
-        teacher = load_teacher(run / "weights" / TEACHER, task.shape, task.classes)
-        test = accuracy(teacher, task, "test").accuracy
-        rows.setdefault("teacher", []).append((card["params"], card["val_accuracy"], test, 0))
-        student = chosen(by_policy, card)
-        params = WholeNet().expand(student, task.shape, task.classes).params
-        nets = {
-            "N2N": (student, by_policy),
-            "random actions": (chosen(by_chance, card), by_chance),
-            "uniform width scaling": (scaled(task, config, params), []),
-        }
-        for name, (architecture, trials) in nets.items():
-            model = given.out / f"{run.name}-{name.replace(' ', '-')}"
-            lesson = taught(config, run, task)
-            plan = (task, config.skeleton, config.final, seed, model)
-            found = retrain(architecture, *plan, taught=lesson)
-            rewards = [t.reward for t in trials if t.evaluation.fidelity == "proxy"]
-            late = float(np.mean(rewards[-10 * config.batch :])) if rewards else float("nan")
-            rows.setdefault(name, []).append(
-                (found.params, found.val_accuracy, found.test_accuracy, late)
-            )
-    print(f"\n{task.name}, {given.seeds} seeds, means (each seed's in brackets):\n")
-    print("| network | parameters | times smaller | validation, % | test, % | late reward |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    first = np.array(rows["teacher"])
-    for name, values in rows.items():
-        params, valid, tested, late = np.array(values).T
-        smaller = first[:, 0] / params
-        cells = [f"{params.mean():,.0f}", f"{smaller.mean():.1f} {list(smaller.round(1))}"]
-        cells += [f"{100 * x.mean():.2f} {list((100 * x).round(2))}" for x in (valid, tested)]
-        print(f"| {name} | {' | '.join(cells)} | {late.mean():.3f} |".replace("np.float64", ""))
+    began = time.process_time()
+    seeds = []
+    for seed in range(given.first_seed, given.first_seed + given.seeds):
+        seeds.append(compared(task, config, seed, given.smaller, given.lost, given.out))
+        print(f"\n{table(task, given.lost, seeds)}\n", flush=True)
+    print(f"{time.process_time() - began:,.0f} CPU seconds")
+    print({name: value for name, value in asdict(config).items() if name != "limits"})
 
 
 if __name__ == "__main__":

@@ -192,8 +192,21 @@ def test_in_a_residual_block_the_first_width_alone_is_free() -> None:
     assert net_of(smallest).params < net_of(RESNET).params
 
 
+def test_strided_convolutions_may_lose_width_alone() -> None:
+    fixed, freed = ShrinkageSpace(RESNET, 4), ShrinkageSpace(RESNET, 4, strided=True)
+    layers = layers_of(RESNET)
+    more = [k for k, (a, b) in enumerate(zip(fixed.heads, freed.heads, strict=True)) if a != b]
+    rows = [RESNET.code[layers.numbers[k // 3]] for k in more]
+    assert [k % 3 for k in more] == [2]  # the width of the one that begins a block
+    assert rows[0][STRIDE] == 2
+    student = freed.architecture([9 if k in more else 0 for k in range(len(freed.heads))])
+    [narrow] = [r for r in convolutions(student) if r[STRIDE] == 2 and r[KERNEL] == 3]
+    assert narrow[CHANNELS] == 4
+    assert runs(student)
+
+
 def test_spaces_pickle() -> None:
-    for space in (RemovalSpace(RESNET), ShrinkageSpace(RESNET, 7)):
+    for space in (RemovalSpace(RESNET), ShrinkageSpace(RESNET, 7, strided=True)):
         again = pickle.loads(pickle.dumps(space))
         assert (again.parent, again.heads) == (space.parent, space.heads)
         with pytest.raises(ValueError, match="does not tell which decisions"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,13 +16,17 @@ from cli_kit import nascore as command
 from nascore import load_model, methods, tasks
 from nascore.agents.random import Random
 from nascore.methods import n2n
-from nascore.methods._n2n import TEACHER, Compress
+from nascore.methods._n2n import TEACHER, Compress, rank
+from nascore.methods._n2n import reward as stage_reward
 from nascore.methods.n2n import Config
+from nascore.networks.distillation import read_card, save_teacher
+from nascore.networks.imported import imported
 from nascore.networks.teachers import ResNet
 from nascore.search import Compression, Search, Store
 from nascore.spaces import WholeNet
 from nascore.spaces.compression import RemovalSpace
-from nascore.trial import Evaluation, Trial
+from nascore.trial import Evaluation, Job, Proposal, Trial
+from toys import ToyEvaluator
 
 QUICK = ("trials=9", "batch=3", "blocks=(1,1)", "widths=(4,8)", *method_kit.QUICK["n2n"])
 
@@ -73,8 +78,8 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     # What one run learned, another one begins with.
     begun = n2n.build(task, config(f"transfer={tmp_path / 'run'}"), 1)
     fresh = n2n.build(task, config(), 1)
-    actions = [[t.proposal.actions for t in list(search)[:3]] for search in (begun, fresh)]
-    assert actions[0] != actions[1]
+    chances = [[t.proposal.log_prob for t in list(search)[:3]] for search in (begun, fresh)]
+    assert chances[0] != chances[1]
     with pytest.raises(ValueError, match=r"transfer: .*holds no policy"):
         n2n.build(task, config(f"transfer={tmp_path / 'nowhere'}"), 1)
 
@@ -103,6 +108,70 @@ def test_a_teacher_that_had_no_time_goes_on(tmp_path: Path) -> None:
         assert list(search.run(store, time_limit_s=0)) == []
         assert not (tmp_path / "weights" / TEACHER).exists()
         assert [t.reward for t in search.run(store)] == unbroken
+
+
+def test_a_run_goes_on_in_any_of_its_stages(tmp_path: Path) -> None:
+    def search() -> Search:
+        built = n2n.build(task, config("trials=9", "students=2"), 1)
+        for stage in built.stages[1:]:
+            stage.evaluator = ToyEvaluator()
+        return built
+
+    task = tasks.load("digits", limit_train=300)
+    unbroken = method_kit.timeless(search())
+    for stop in (4, 7, 9, 10):  # in removal, in shrinkage, before the end, and in it
+        with Store.create(tmp_path / str(stop), search().meta) as store:
+            stopped = search().run(store)
+            for _ in range(stop):
+                next(stopped)
+            stopped.close()
+            list(search().run(store))
+            assert method_kit.timeless(store.trials()) == unbroken
+
+
+def test_who_is_best_does_not_depend_on_when_it_came(tmp_path: Path) -> None:
+    limited = config("max_params=500", "anneal=15")
+    architecture, network = imported(Plain(), (1, 8, 8))
+    card = {"params": 1000, "val_accuracy": 0.5}
+    save_teacher(tmp_path / TEACHER, architecture, network, card)
+    run = SimpleNamespace(files=tmp_path)  # of a run no more is asked here
+    reward = stage_reward(limited, run, 0)
+
+    def trial(number: int, params: float) -> Trial:
+        found = Evaluation({"params": params, "val_accuracy": 0.5}, "proxy")
+        given = reward(Job(number, architecture, 0), found)
+        return Trial(number, Proposal(architecture, ()), found, given)
+
+    large, larger, small = trial(0, 510), trial(1, 900), trial(70, 499)
+    assert large.reward > small.reward - 0.02  # limits come into force slowly
+    assert trial(70, 510).reward < small.reward - 1
+    assert sorted([small, large, larger], key=rank(limited, run)) == [larger, large, small]
+
+
+def test_a_teacher_sees_images_as_it_learnt_them(tmp_path: Path) -> None:
+    task = tasks.load("digits", limit_train=300)
+    module = Plain().eval()
+    told = ("teacher_mean=(0.1,)", "teacher_std=(0.7,)", "trials=3")
+    search = n2n.build(task, config(*told), 1, module)
+    with Store.create(tmp_path, search.meta) as store:
+        list(search.run(store))
+    lesson = n2n.taught(config(*told), tmp_path, task)
+    pixels = torch.rand(5, *task.shape)
+    ours, its = ((pixels - m) / s for m, s in ((task.mean[0], task.std[0]), (0.1, 0.7)))
+    with torch.no_grad():
+        wanted = module(its)
+        assert lesson(ours, wanted, torch.zeros(5).long()) < 1e-8
+        assert lesson(its, wanted, torch.zeros(5).long()) > 1e-6
+    images, labels = task.split("valid")
+    with torch.no_grad():
+        right = module((torch.from_numpy(images) / 255 - 0.1) / 0.7).argmax(1).numpy() == labels
+    card = read_card(tmp_path / "weights" / TEACHER)
+    assert card["val_accuracy"] == pytest.approx(right.mean())
+    for wrong in (told[:1], ("teacher_mean=(0.1,0.2)", told[1]), (told[0], "teacher_std=(0.0,)")):
+        with pytest.raises(ValueError, match=r"^teacher_mean=.*has images of 1 channels"):
+            n2n.build(task, config(*wrong), 1, module)
+    with pytest.raises(ValueError, match="this one is to be trained on digits"):
+        n2n.build(task, config(*told), 1)
 
 
 @pytest.mark.parametrize(

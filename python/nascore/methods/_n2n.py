@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +25,7 @@ from nascore.search.finalists import Finalists
 from nascore.spaces import Architecture, WholeNet
 from nascore.spaces.compression import RemovalSpace, ShrinkageSpace
 from nascore.tasks import Task
-from nascore.trial import Agent, Trial
+from nascore.trial import Agent, Job, Trial
 
 if TYPE_CHECKING:
     from nascore.methods.n2n import Config
@@ -44,17 +44,19 @@ class Teach:
     network: Network | None  # None: to be trained
     recipe: Recipe
     seed: int
+    seen: Task  # as the teacher sees it: the task, in the teacher's own normalisation
     trials: int = field(default=0, init=False)
 
     def run(self, run: Run) -> Iterator[Trial]:
         """Goes on from the last whole epoch. Raises RunError where the training fails."""
         path = run.files / TEACHER
         if not path.exists() and (network := self.network or self._train(run)) is not None:
-            score = accuracy(network, self.task, "valid").accuracy
+            score = accuracy(network, self.seen, "valid").accuracy
             if not score:
                 raise RunError("the teacher is never right: there is nothing to learn from it")
             net = WholeNet().expand(self.architecture, self.task.shape, self.task.classes)
             card = {"val_accuracy": score, "params": net.params, "task": self.task.name}
+            card |= {"mean": self.seen.mean, "std": self.seen.std}
             save_teacher(path, self.architecture, network, card)
             (run.files / _CHECKPOINT).unlink(missing_ok=True)
         yield from ()
@@ -97,6 +99,23 @@ def reward(config: Config, run: Run, first: int) -> Compression:
     )
 
 
+def limited(config: Config, run: Run) -> Compression:
+    """The reward with all limits in force."""
+    return replace(reward(config, run, 0), anneal=0)
+
+
+def rank(config: Config, run: Run) -> Callable[[Trial], tuple[float, float, int]]:
+    """What is greatest of the best trial, whenever it was: early ones were forgiven their size."""
+    judge = limited(config, run)
+    free = replace(judge, max_params=None, min_accuracy=None)
+
+    def of(trial: Trial) -> tuple[float, float, int]:
+        job = Job(trial.number, trial.architecture, 0)
+        return judge(job, trial.evaluation), free(job, trial.evaluation), -trial.number
+
+    return of
+
+
 @dataclass
 class Compress:
     """One of the two policies at work: on the teacher, or on the best student so far."""
@@ -110,8 +129,7 @@ class Compress:
 
     def run(self, run: Run) -> Iterator[Trial]:
         """Starts, or goes on from the log; then leaves the policy to other runs."""
-        first = run.store.next_number - run.store.asked(run.stage)
-        config, parent = self.config, self._parent(run, first)
+        config, parent = self.config, self._parent(run)
         agent = self.agent(parent)
         evaluator = self.evaluator
         if isinstance(evaluator, DistillEvaluator):
@@ -120,7 +138,7 @@ class Compress:
         stage = AskTell(
             agent,
             evaluator,
-            reward(config, run, first),
+            reward(config, run, run.first),
             self.trials,
             batch=config.batch,
             deadline_s=config.time_limit_s,
@@ -144,24 +162,25 @@ class Compress:
             policy = RemovalPolicy(space, seed, config.units, config.descriptions)
         else:
             seed, lr = self.seed ^ 1, config.shrinkage_lr  # its own random numbers
-            space = ShrinkageSpace(parent, config.min_width)
+            space = ShrinkageSpace(parent, config.min_width, config.strided)
             policy = ShrinkagePolicy(space, seed, config.units, config.descriptions)
         if config.transfer is not None:
             _begin_as(policy, Path(config.transfer), self.kind)
         settings: dict[str, Any] = {
             "batch": config.batch,
             "lr": lr,
-            "entropy": 0.0,
+            "entropy": config.entropy,
             "baseline": config.baseline,
         }
         if config.learner == "actor_critic":
             return ActorCritic(space, seed, policy, **settings)
         return PolicyGradient(space, seed, clip=None, epochs=1, controller=policy, **settings)
 
-    def _parent(self, run: Run, first: int) -> Architecture:
+    def _parent(self, run: Run) -> Architecture:
         teacher = Architecture.from_json(read_card(run.files / TEACHER)["architecture"])
+        first = run.first
         before = [t for t in run.store.trials() if t.number < first and t.evaluation.ok]
-        return max(before, key=lambda t: t.rank).architecture if before else teacher
+        return max(before, key=rank(self.config, run)).architecture if before else teacher
 
 
 @dataclass
@@ -174,8 +193,9 @@ class Final:
 
     def run(self, run: Run) -> Iterator[Trial]:
         """Starts, or goes on from the log."""
-        limited = replace(reward(self.config, run, 0), anneal=0)  # limits are in force by now
-        yield from Finalists(self.evaluator, limited, self.trials).run(run)
+        best = rank(self.config, run)
+        judge = limited(self.config, run)
+        yield from Finalists(self.evaluator, judge, self.trials, rank=best).run(run)
 
 
 def saved_policy(run: Path, kind: str) -> dict[str, Tensor]:

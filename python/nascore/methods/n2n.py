@@ -18,11 +18,12 @@ from nascore.networks import Recipe
 from nascore.networks.distillation import (
     Distillation,
     Taught,
-    load_teacher,
+    lesson,
     read_card,
 )
 from nascore.networks.imported import imported
 from nascore.networks.models import load_model
+from nascore.networks.models import read_card as read_model_card
 from nascore.networks.teachers import VGG, ResNet
 from nascore.search import Search
 from nascore.spaces import WholeNet
@@ -50,6 +51,8 @@ class Config(_search.Loop):
     batch: int = 5  # N, the rollouts of an iteration
     removal: float = 2 / 3
     teacher: str = "resnet"
+    teacher_mean: tuple[float, ...] = ()  # of a trained one's images, per channel in 0..1;
+    teacher_std: tuple[float, ...] = ()  # else a model's own, or the task's
     blocks: tuple[int, ...] = (3, 4, 6, 3)
     widths: tuple[int, ...] = (64, 128, 256, 512)
     teacher_recipe: Recipe = _TEACHER
@@ -61,10 +64,12 @@ class Config(_search.Loop):
     removal_lr: float = 0.003
     shrinkage_lr: float = 0.1  # 0.01 for VGG
     baseline: float = 0.9  # choice: the decay of its moving average
+    entropy: float = 0.0  # its weight, per decision
     max_params: int | None = None  # limits of the constrained reward
     min_accuracy: float | None = None
     anneal: int = 15  # iterations until these are fully in force; 0: they are from the start
     min_width: int = 10
+    strided: bool = False  # whether strided convolutions may lose width
     transfer: str | None = None  # a run of this method, with whose policies to begin
     students: int = 3  # choice: the best, trained at length in the end
     skeleton: WholeNet = _NET
@@ -99,8 +104,11 @@ def small() -> Config:
         recipe=replace(_STUDENT, batch=64, lr=3e-3),
         final=replace(_FINAL, epochs=60, batch=64, lr=3e-3),
         descriptions="log",
-        removal_lr=0.01,
-        shrinkage_lr=0.01,
+        removal=0.6,
+        removal_lr=0.006,
+        shrinkage_lr=0.03,
+        entropy=0.02,  # without it the policies settle on the first student that will do
+        strided=True,
         time_limit_s=600.0,
     )
 
@@ -108,15 +116,20 @@ def small() -> Config:
 def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = None) -> Search:
     """The search of this method over `task`.
 
-    `teacher` is any trained module that torch.fx can trace, instead of the config's. Raises
-    ValueError where a layer of it is of no known kind, or its logits are not those of the task.
+    `teacher` is any trained module that torch.fx can trace, instead of the config's; where it was
+    trained on images of another normalisation than the task's, the config says `teacher_mean` and
+    `teacher_std`. Raises ValueError where a layer of it is of no known kind, or its logits are not
+    those of the task.
     """
     if config.transfer is not None:  # before a teacher is trained
         saved_policy(Path(config.transfer), "removal")
     trained = teacher is not None or config.teacher not in ("resnet", "vgg")
+    mean, std = task.mean, task.std
     if teacher is None:
         if trained:
             teacher = load_model(config.teacher)
+            card = read_model_card(Path(config.teacher))
+            mean, std = tuple(card["mean"]), tuple(card["std"])
         else:
             if not 0 < len(config.blocks) == len(config.widths):
                 raise ValueError(f"blocks={config.blocks} needs as many widths={config.widths}")
@@ -125,6 +138,18 @@ def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = Non
     architecture, network = imported(teacher, task.shape)
     if (logits := architecture.code[-1][6]) != task.classes:
         raise ValueError(f"the teacher gives {logits} logits; {task.name} has {task.classes}")
+    if config.teacher_mean or config.teacher_std:
+        if not trained:
+            raise ValueError(
+                "teacher_mean and teacher_std are a trained teacher's; this one is to be trained "
+                f"on {task.name} as it is normalised: leave them out"
+            )
+        mean, std = config.teacher_mean, config.teacher_std
+    if not len(mean) == len(std) == task.shape[0] or min(std) <= 0:
+        raise ValueError(
+            f"teacher_mean={mean} and teacher_std={std}: {task.name} has images of "
+            f"{task.shape[0]} channels; give one number for each, and deviations above 0"
+        )
     evaluator = DistillEvaluator(
         task,
         config.skeleton,
@@ -134,10 +159,16 @@ def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = Non
         teacher=TEACHER,
         distillation=config.distillation,
     )
-    iterations = -(-config.trials // config.batch)
-    removals = min(config.trials, max(1, round(config.removal * iterations)) * config.batch)
+    removals = removal_trials(config)
     stages: list[Any] = [
-        Teach(task, architecture, network if trained else None, config.teacher_recipe, seed),
+        Teach(
+            task,
+            architecture,
+            network if trained else None,
+            config.teacher_recipe,
+            seed,
+            replace(task, mean=mean, std=std),
+        ),
         Compress("removal", task, config, seed, removals, evaluator),
     ]
     if removals < config.trials:
@@ -152,22 +183,32 @@ def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = Non
     return Search("n2n", settings, task.name, seed, stages)
 
 
+def removal_trials(config: Config) -> int:
+    """How many of the trials, in whole iterations, remove layers."""
+    iterations = -(-config.trials // config.batch)
+    return min(config.trials, max(1, round(config.removal * iterations)) * config.batch)
+
+
 def taught(config: Config, run: Path, task: Task) -> Taught | None:
     """What a student of the folder `run` learns from; None on other data, of which labels tell."""
     path = run / "weights" / TEACHER
     if read_card(path)["task"] != task.name:
         return None
-    return Taught(load_teacher(path, task.shape, task.classes), config.distillation)
+    return lesson(path, task, config.distillation)
 
 
 def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
-    """Whether the policy got better: mean rewards of the first and the last of its iterations."""
-    removals = [t.reward for t in trials if t.evaluation.fidelity == "proxy"]
-    n = min(len(removals), 10 * config.batch)
-    if not n:
-        return {}
-    return {
-        "distinct students": len({t.architecture.hash for t in trials}),
-        "mean reward, first 10 iterations": round(fmean(removals[:n]), 4),
-        "mean reward, last 10 iterations": round(fmean(removals[-n:]), 4),
-    }
+    """Whether the policies got better: mean rewards of each one's first and last iterations.
+
+    Of up to 10 iterations, and of half of a stage at most.
+    """
+    proxies = [t.reward for t in trials if t.evaluation.fidelity == "proxy"]
+    found = {"distinct students": float(len({t.architecture.hash for t in trials}))}
+    removals = removal_trials(config)
+    for kind, rewards in ("removal", proxies[:removals]), ("shrinkage", proxies[removals:]):
+        n = min(10, len(rewards) // config.batch // 2)
+        if n:
+            first, last = rewards[: n * config.batch], rewards[-n * config.batch :]
+            found[f"mean reward of {kind}, first {n} iterations"] = round(fmean(first), 4)
+            found[f"mean reward of {kind}, last {n} iterations"] = round(fmean(last), 4)
+    return found

@@ -21,6 +21,7 @@ from nascore.files import write_whole
 from nascore.names import unknown
 from nascore.networks.build import Network, build_net
 from nascore.spaces import Architecture, WholeNet
+from nascore.tasks import Task
 
 _CARD = "teacher"  # of a file's metadata
 
@@ -67,16 +68,40 @@ class Distillation:
 
 @dataclass(frozen=True)
 class Taught:
-    """The loss of a student of `teacher`, which no gradient reaches."""
+    """The loss of a student of `teacher`, which no gradient reaches.
+
+    The teacher sees `scale` times the student's images, plus `shift`, both per channel.
+    """
 
     teacher: nn.Module
     distillation: Distillation
+    scale: tuple[float, ...] | None = None  # None: the very images
+    shift: tuple[float, ...] = ()
 
     def __call__(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         self.teacher.to(images.device)
+        if self.scale is not None:
+            scale, shift = (images.new_tensor(x)[:, None, None] for x in (self.scale, self.shift))
+            images = images * scale + shift
         with torch.no_grad():
             wanted = self.teacher(images)
         return self.distillation(logits, wanted, labels)
+
+
+def lesson(path: Path, task: Task, distillation: Distillation) -> Taught:
+    """The loss of students on `task` of the teacher in a file that `save_teacher` wrote.
+
+    Students see images as the task normalises them, the teacher by the `mean` and `std` of its
+    file, where these are there. Raises ValueError for a file that is none.
+    """
+    card = read_card(path)
+    teacher = load_teacher(path, task.shape, task.classes)
+    mean, std = (tuple(card.get(name, getattr(task, name))) for name in ("mean", "std"))
+    if (mean, std) == (task.mean, task.std):
+        return Taught(teacher, distillation)
+    scale = tuple(ours / its for ours, its in zip(task.std, std, strict=True))
+    shift = tuple((a - b) / c for a, b, c in zip(task.mean, mean, std, strict=True))
+    return Taught(teacher, distillation, scale, shift)
 
 
 def save_teacher(

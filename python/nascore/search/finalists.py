@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
+from operator import attrgetter
 from typing import Any
 
 from nascore.search.ask_tell import AskTell
@@ -16,11 +17,16 @@ from nascore.trial import Evaluator, Proposal, Reward, Trial
 class Finalists:
     """The `trials` best different architectures of the stages before, evaluated once more.
 
-    Where fewer succeeded, they are repeated, at no cost.
+    The best have the greatest `rank`. Where fewer succeeded, they are repeated, at no cost.
     """
 
     def __init__(
-        self, evaluator: Evaluator, reward: Reward, trials: int, deadline_s: float | None = None
+        self,
+        evaluator: Evaluator,
+        reward: Reward,
+        trials: int,
+        deadline_s: float | None = None,
+        rank: Callable[[Trial], Any] = attrgetter("rank"),
     ) -> None:
         if trials < 1:
             raise ValueError(f"trials={trials}: a stage needs at least one trial")
@@ -28,13 +34,14 @@ class Finalists:
         self.reward = reward
         self.trials = trials
         self.deadline_s = deadline_s
+        self.rank = rank
 
     def run(self, run: Run) -> Iterator[Trial]:
         """Starts, or goes on from the log. Raises RunError where no trial before succeeded."""
-        first = run.store.next_number - run.store.asked(run.stage)
+        first = run.first
         good = (t for t in run.store.trials() if t.number < first and t.evaluation.ok)
         best: dict[str, Proposal] = {}
-        for trial in sorted(good, key=lambda t: t.rank, reverse=True):
+        for trial in sorted(good, key=self.rank, reverse=True):
             proposal = Proposal(trial.architecture, trial.proposal.actions)
             best.setdefault(trial.architecture.hash, proposal)
         if not best:

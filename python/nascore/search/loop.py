@@ -50,6 +50,11 @@ class Run:
         return Job(number, architecture, seed, deadline_s, init_from, weights, self.folder)
 
     @property
+    def first(self) -> int:
+        """The number of the stage's first trial: how many the stages before it asked for."""
+        return sum(map(self.store.asked, range(self.stage)))
+
+    @property
     def files(self) -> Path:
         """The folder of what stages leave to each other; RunError for a run behind a URL."""
         if self.folder is None:

@@ -77,17 +77,18 @@ class RemovalSpace(_Compression):
 class ShrinkageSpace(_Compression):
     """Per layer of `parent` and each of ENTRIES a factor of FACTORS; only 1.0 where it is fixed.
 
-    Convolutions keep `min_width` outputs, or all if they have fewer.
+    Convolutions keep `min_width` outputs, or all if they have fewer. Those with a stride are fixed
+    unless `strided` frees their widths, where no sum needs them.
     """
 
-    def __init__(self, parent: Architecture, min_width: int = 10) -> None:
+    def __init__(self, parent: Architecture, min_width: int = 10, strided: bool = False) -> None:
         layers = layers_of(parent)
-        free = [flag for i in layers.numbers for flag in layers.free(i)]
+        free = [flag for i in layers.numbers for flag in layers.free(i, strided)]
         super().__init__(parent, [len(FACTORS) if flag else 1 for flag in free])
-        self.min_width = min_width
+        self.min_width, self.strided = min_width, strided
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ShrinkageSpace, (self.parent, self.min_width)
+        return ShrinkageSpace, (self.parent, self.min_width, self.strided)
 
     def student(self, choices: Sequence[int]) -> Architecture:
         if not any(choices):

@@ -131,11 +131,13 @@ class Layers:
             [i] = self.inputs[i]
         return i
 
-    def free(self, i: int) -> tuple[bool, bool, bool]:
-        """Whether a layer's kernel, stride and width may shrink."""
-        if self._stays(i) or self.type(i) not in (_CONV, _MAX_POOL):
+    def free(self, i: int, strided: bool = False) -> tuple[bool, bool, bool]:
+        """Whether a layer's kernel, stride and width may shrink; `strided` ones only in width."""
+        stays = self._stays(i)
+        if self.type(i) not in (_CONV, _MAX_POOL) or (stays and not strided):
             return False, False, False
-        outside = not any(i in branch for b in self.branches.values() for branch in b)
+        inside = any(i in branch for b in self.branches.values() for branch in b)
+        outside = not inside and not stays
         pool = self.type(i) == _MAX_POOL
         width = self.gives_width(i) and i not in self.tied and i != self.numbers[-1]
         return outside and self.rows[i][KERNEL] > 1, outside and pool, width
