@@ -99,15 +99,15 @@ def briefly_trained(net: _core.Net, seed: int, steps: int = 10) -> float:
 
 
 def test_generated_weights_order_unseen_blocks_better_than_ten_steps_of_sgd(
-    truth: Floats, generated: Floats, record_property: Callable[[str, object], None]
+    truth: Floats, generated: Floats, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     brief = np.array([briefly_trained(net, 100 + i) for i, net in enumerate(NETS)])
     better = truth >= np.median(truth)
     found = {}
     for name, signal in (("generated", generated), ("10 steps", brief)):
         found[name] = stats.pearsonr(signal, truth)[0]
-        record_property(f"Pearson, {name}", found[name])
-        record_property(
+        record_testsuite_property(f"Pearson, {name}", found[name])
+        record_testsuite_property(
             f"Pearson, {name}, better half", stats.pearsonr(signal[better], truth[better])[0]
         )
     assert stats.pearsonr(generated, truth).pvalue < 0.001
