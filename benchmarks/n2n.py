@@ -25,10 +25,11 @@ from nascore.networks.imported import imported
 from nascore.networks.teachers import ResNet
 from nascore.retrain import Trained, retrain
 from nascore.search import Compression, Search, Store
+from nascore.search.rewards import compression
 from nascore.spaces import Architecture
 from nascore.spaces.compression import RemovalSpace, ShrinkageSpace
 from nascore.tasks import Task
-from nascore.trial import Agent, Evaluation, Job, Trial
+from nascore.trial import Agent, Job, Trial
 
 FIRST_SEED = 100  # no setting was chosen with these
 N2N, CHANCE, SCALING = "N2N", "random actions", "uniform width scaling"
@@ -59,14 +60,11 @@ def searched(task: Task, config: Config, seed: int, chance: bool, folder: Path) 
         return store.trials()
 
 
-def widths(config: Config, factor: float) -> list[int]:
-    return [max(1, round(width * factor)) for width in config.widths]
-
-
 def scaled(task: Task, config: Config, most: int) -> Architecture:
     """The teacher with all widths times one factor, as large as `most` parameters allow."""
     for factor in np.arange(1, 0, -0.01):
-        module = ResNet(task.shape[0], task.classes, config.blocks, widths(config, factor))
+        widths = [max(1, round(width * factor)) for width in config.widths]
+        module = ResNet(task.shape[0], task.classes, config.blocks, widths)
         if sum(p.numel() for p in module.parameters()) <= most:
             return imported(module, task.shape)[0]
     raise ValueError(f"no width of the teacher has {most} parameters")
@@ -134,13 +132,9 @@ def table(task: Task, lost: float, seeds: Sequence[tuple[Compression, dict[str, 
     tests: dict[str, list[float]] = {}
     for arm in seeds[0][1]:
         nets = [(judge, found["teacher"], found[arm]) for judge, found in seeds]
-        free = [replace(judge, max_params=None, min_accuracy=None) for judge, _, _ in nets]
         rewards[arm] = [
-            judge(
-                Job(0, None, 0),  # type: ignore[arg-type]
-                Evaluation({"params": net.params, "val_accuracy": net.val_accuracy}, "full"),
-            )
-            for judge, (_, _, net) in zip(free, nets, strict=True)
+            compression(1 - net.params / teacher.params, net.val_accuracy, teacher.val_accuracy)
+            for _, teacher, net in nets
         ]
         tests[arm] = [100 * net.test_accuracy for _, _, net in nets]
         cells = [

@@ -64,8 +64,14 @@ class ToyEvaluator:
                 value = (value + float((job.weights / job.init_from).read_text())) / 2
             weights = WeightsRef(f"{job.architecture.hash}-{job.seed}")
             write_whole(job.weights / weights, str(value).encode())
-        metrics = {"val_accuracy": value, "val_area": value, "params": 100.0, "density": 1.0}
-        return Evaluation({**metrics, "macs": 5e5 + value}, "table", weights=weights)
+        metrics = {
+            "val_accuracy": value,
+            "val_area": value,
+            "params": 100.0,
+            "macs": 5e5 + value,
+            "density": 1.0,
+        }
+        return Evaluation(metrics, "table", weights=weights)
 
 
 @dataclass(frozen=True)
