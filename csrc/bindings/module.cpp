@@ -4,6 +4,7 @@
 namespace nascore::bindings {
 void bind_rng(pybind11::module_& m);
 void bind_graph(pybind11::module_& m);
+void bind_kernels(pybind11::module_& m);
 void bind_masks(pybind11::module_& m);
 void bind_net(pybind11::module_& m);
 void bind_spaces(pybind11::module_& m);
@@ -15,6 +16,7 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "The compiled core of nascore: arrays in, arrays out.";
   nascore::bindings::bind_rng(m);
   nascore::bindings::bind_graph(m);
+  nascore::bindings::bind_kernels(m);
   nascore::bindings::bind_masks(m);
   nascore::bindings::bind_net(m);
   nascore::bindings::bind_spaces(m);

@@ -1,0 +1,138 @@
+"""The masked sum, y = sum over j of m_j x_j (MaskConnect: Ahmed & Torresani, ECCV 2018).
+
+Every mask has a gradient, <gradient of y, x_j>, also where it is 0 and x_j was not read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nascore import _core
+
+_library = torch.library.Library("nascore", "FRAGMENT")
+_library.define("masked_sum(Tensor[] inputs, Tensor mask) -> Tensor")
+_library.define("masked_sum_backward(Tensor grad, Tensor[] inputs, Tensor mask) -> Tensor[]")
+_KERNELS = {
+    torch.float32: (_core.masked_sum_f32, _core.masked_sum_backward_f32),
+    torch.float64: (_core.masked_sum_f64, _core.masked_sum_backward_f64),
+}
+# A team of threads does not survive a fork, and the child's first parallel loop would hang.
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+def masked_sum(inputs: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """y of n `inputs` of one shape [N, ...] and a `mask` [n], or [N, n] for each sample its own.
+
+    What has a mask of 0 is not read. Raises ValueError where shapes, types or devices differ.
+    """
+    _check(inputs, mask)
+    y: Tensor = torch.ops.nascore.masked_sum(list(inputs), mask)
+    return y
+
+
+def masked_sum_ref(inputs: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """The same in plain torch, which reads everything."""
+    _check(inputs, mask)
+    stacked = torch.stack(tuple(inputs))  # [n, N, ...]
+    masks = mask.expand(inputs[0].shape[0], -1) if mask.dim() == 1 else mask
+    return (stacked * masks.T.reshape(*masks.T.shape, *[1] * (stacked.dim() - 2))).sum(0)
+
+
+def _check(inputs: Sequence[Tensor], mask: Tensor) -> None:
+    if not inputs or inputs[0].dim() < 1:
+        raise ValueError("inputs: give at least one tensor [N, ...]")
+    first = inputs[0]
+    for j, x in enumerate(inputs):
+        if (x.shape, x.dtype, x.device) != (first.shape, first.dtype, first.device):
+            raise ValueError(f"inputs: number {j} is {_told(x)}, the first is {_told(first)}")
+    if mask.shape not in ((len(inputs),), (first.shape[0], len(inputs))):
+        wanted = f"[{len(inputs)}] or [{first.shape[0]}, {len(inputs)}]"
+        raise ValueError(f"mask: {len(inputs)} inputs want {wanted}, not {list(mask.shape)}")
+    if (mask.dtype, mask.device) != (first.dtype, first.device):
+        raise ValueError(f"mask: it is {_told(mask)}, the inputs are {_told(first)}")
+
+
+def _told(x: Tensor) -> str:
+    return f"{x.dtype} {list(x.shape)} on {x.device}"
+
+
+def _format(x: Tensor) -> torch.memory_format:
+    channels_last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def _as_first(inputs: Sequence[Tensor]) -> list[Tensor]:
+    layout = _format(inputs[0])
+    return [x.contiguous(memory_format=layout) for x in inputs]
+
+
+def _rows(mask: Tensor, x: Tensor) -> tuple[int, int]:
+    samples = 1 if mask.dim() == 1 else x.shape[0]
+    return samples, x.numel() // max(samples, 1)
+
+
+def _kernels(x: Tensor) -> tuple[Any, Any]:
+    if x.dtype not in _KERNELS:
+        raise ValueError(f"inputs: the CPU's kernel is for float32 and float64, not {x.dtype}")
+    return _KERNELS[x.dtype]
+
+
+def _forward(inputs: list[Tensor], mask: Tensor) -> Tensor:
+    _check(inputs, mask)
+    kernel, _ = _kernels(inputs[0])
+    given, masks = _as_first(inputs), mask.contiguous()
+    y = torch.empty_like(given[0])
+    kernel([x.data_ptr() for x in given], masks.data_ptr(), *_rows(mask, y), y.data_ptr())
+    return y
+
+
+def _backward(grad: Tensor, inputs: list[Tensor], mask: Tensor) -> list[Tensor]:
+    _check([*inputs, grad], mask.new_empty(len(inputs) + 1))
+    _check(inputs, mask)
+    _, kernel = _kernels(grad)
+    given, masks = _as_first(inputs), mask.contiguous()
+    arrived = grad.contiguous(memory_format=_format(given[0]))
+    found = [*(torch.empty_like(x) for x in given), torch.empty_like(masks)]
+    *of_inputs, of_mask = (x.data_ptr() for x in found)
+    read = [x.data_ptr() for x in given]
+    rows = _rows(mask, arrived)
+    kernel(arrived.data_ptr(), read, masks.data_ptr(), *rows, of_inputs, of_mask)
+    return found
+
+
+def _forward_fake(inputs: list[Tensor], mask: Tensor) -> Tensor:
+    _check(inputs, mask)
+    return torch.empty_like(inputs[0], memory_format=_format(inputs[0]))
+
+
+def _backward_fake(grad: Tensor, inputs: list[Tensor], mask: Tensor) -> list[Tensor]:
+    layout = _format(inputs[0])
+    return [
+        *(torch.empty_like(x, memory_format=layout) for x in inputs),
+        torch.empty_like(mask, memory_format=torch.contiguous_format),
+    ]
+
+
+def _save(ctx: Any, inputs: tuple[list[Tensor], Tensor], output: Tensor) -> None:
+    given, mask = inputs
+    ctx.save_for_backward(*given, mask)
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[list[Tensor], Tensor]:
+    *given, mask = ctx.saved_tensors
+    *of_inputs, of_mask = torch.ops.nascore.masked_sum_backward(grad, given, mask)
+    return of_inputs, of_mask
+
+
+_library.impl("masked_sum", _forward, "CPU")
+_library.impl("masked_sum_backward", _backward, "CPU")
+torch.library.register_fake("nascore::masked_sum", _forward_fake, lib=_library)
+torch.library.register_fake("nascore::masked_sum_backward", _backward_fake, lib=_library)
+torch.library.register_autograd(
+    "nascore::masked_sum", _differentiate, setup_context=_save, lib=_library
+)
