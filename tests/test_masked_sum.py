@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -28,6 +28,7 @@ def gradients(y: Tensor, inputs: list[Tensor], mask: Tensor) -> list[Tensor]:
     return [y, *torch.autograd.grad((y * weights).sum(), [*inputs, mask])]
 
 
+@settings(deadline=None)  # the first call loads the operator
 @given(
     st.lists(st.integers(0, 9), min_size=1, max_size=4).map(tuple), st.integers(1, 9), st.booleans()
 )
