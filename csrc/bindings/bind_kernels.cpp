@@ -39,9 +39,9 @@ void backward(Address grad, const Addresses& inputs, Address mask, std::size_t s
   if (of_inputs.size() != inputs.size()) throw py::value_error("of_inputs: one for each input");
   const auto read = pointers<const T>(inputs);
   const auto written = pointers<T>(of_inputs);
-  kernels::masked_sum_backward<T>(
-      reinterpret_cast<const T*>(grad), read.data(), reinterpret_cast<const T*>(mask),
-      shape_of(inputs, samples, size), written.data(), reinterpret_cast<T*>(of_mask));
+  kernels::masked_sum_backward<T>(reinterpret_cast<const T*>(grad), read.data(),
+                                  reinterpret_cast<const T*>(mask), shape_of(inputs, samples, size),
+                                  written.data(), reinterpret_cast<T*>(of_mask));
 }
 
 template <class T>
@@ -50,9 +50,9 @@ void bind(py::module_& m, const std::string& suffix) {
   m.def(("masked_sum_" + suffix).c_str(), &masked_sum<T>, py::arg("inputs"), py::arg("mask"),
         py::arg("samples"), py::arg("size"), py::arg("out"), release,
         "out [samples, size] = the sum of mask [samples, n] times n inputs, at these addresses.");
-  m.def(("masked_sum_backward_" + suffix).c_str(), &backward<T>, py::arg("grad"),
-        py::arg("inputs"), py::arg("mask"), py::arg("samples"), py::arg("size"),
-        py::arg("of_inputs"), py::arg("of_mask"), release,
+  m.def(("masked_sum_backward_" + suffix).c_str(), &backward<T>, py::arg("grad"), py::arg("inputs"),
+        py::arg("mask"), py::arg("samples"), py::arg("size"), py::arg("of_inputs"),
+        py::arg("of_mask"), release,
         "The gradients of the masked sum; an address of 0 where one of an input is not wanted.");
 }
 

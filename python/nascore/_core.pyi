@@ -42,7 +42,12 @@ __all__: list[str] = [
     "expand_layers",
     "expand_skips",
     "graph_hash",
+    "instruction_set",
     "integers",
+    "masked_sum_backward_f32",
+    "masked_sum_backward_f64",
+    "masked_sum_f32",
+    "masked_sum_f64",
     "normal",
     "nsc_cost",
     "nsc_hash",
@@ -673,11 +678,56 @@ def graph_hash(
     i -> j; node 0 is the input, node V-1 the output. ValueError names a graph with a cycle.
     """
 
+def instruction_set() -> str:
+    """
+    What the kernels use: avx2 or baseline.
+    """
+
 def integers(
     seed: int, stream: int, counter: int, n: int, bound: int
 ) -> numpy.typing.NDArray[numpy.uint32]:
     """
     Unbiased integers in [0, bound), `[n]`; number i belongs to counter + i.
+    """
+
+def masked_sum_backward_f32(
+    grad: int,
+    inputs: collections.abc.Sequence[int],
+    mask: int,
+    samples: int,
+    size: int,
+    of_inputs: collections.abc.Sequence[int],
+    of_mask: int,
+) -> None:
+    """
+    The gradients of the masked sum; an address of 0 where one of an input is not wanted.
+    """
+
+def masked_sum_backward_f64(
+    grad: int,
+    inputs: collections.abc.Sequence[int],
+    mask: int,
+    samples: int,
+    size: int,
+    of_inputs: collections.abc.Sequence[int],
+    of_mask: int,
+) -> None:
+    """
+    The gradients of the masked sum; an address of 0 where one of an input is not wanted.
+    """
+
+def masked_sum_f32(
+    inputs: collections.abc.Sequence[int], mask: int, samples: int, size: int, out: int
+) -> None:
+    """
+    out [samples, size] = the sum of mask [samples, n] times n inputs, at these addresses.
+    """
+
+def masked_sum_f64(
+    inputs: collections.abc.Sequence[int], mask: int, samples: int, size: int, out: int
+) -> None:
+    """
+    out [samples, size] = the sum of mask [samples, n] times n inputs, at these addresses.
     """
 
 def normal(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArray[numpy.float64]:

@@ -5,7 +5,6 @@ Every mask has a gradient, <gradient of y, x_j>, also where it is 0 and x_j was 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,16 +12,14 @@ import torch
 from torch import Tensor
 
 from nascore import _core
+from nascore.ops._library import library
 
-_library = torch.library.Library("nascore", "FRAGMENT")
-_library.define("masked_sum(Tensor[] inputs, Tensor mask) -> Tensor")
-_library.define("masked_sum_backward(Tensor grad, Tensor[] inputs, Tensor mask) -> Tensor[]")
+library.define("masked_sum(Tensor[] inputs, Tensor mask) -> Tensor")
+library.define("masked_sum_backward(Tensor grad, Tensor[] inputs, Tensor mask) -> Tensor[]")
 _KERNELS = {
     torch.float32: (_core.masked_sum_f32, _core.masked_sum_backward_f32),
     torch.float64: (_core.masked_sum_f64, _core.masked_sum_backward_f64),
 }
-# A team of threads does not survive a fork, and the child's first parallel loop would hang.
-os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def masked_sum(inputs: Sequence[Tensor], mask: Tensor) -> Tensor:
@@ -129,10 +126,10 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[list[Tensor], Tensor]:
     return of_inputs, of_mask
 
 
-_library.impl("masked_sum", _forward, "CPU")
-_library.impl("masked_sum_backward", _backward, "CPU")
-torch.library.register_fake("nascore::masked_sum", _forward_fake, lib=_library)
-torch.library.register_fake("nascore::masked_sum_backward", _backward_fake, lib=_library)
+library.impl("masked_sum", _forward, "CPU")
+library.impl("masked_sum_backward", _backward, "CPU")
+torch.library.register_fake("nascore::masked_sum", _forward_fake, lib=library)
+torch.library.register_fake("nascore::masked_sum_backward", _backward_fake, lib=library)
 torch.library.register_autograd(
-    "nascore::masked_sum", _differentiate, setup_context=_save, lib=_library
+    "nascore::masked_sum", _differentiate, setup_context=_save, lib=library
 )

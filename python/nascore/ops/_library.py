@@ -1,0 +1,12 @@
+"""The torch library that holds the package's operators, and what all of their kernels need."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+library: Any = torch.library.Library("nascore", "FRAGMENT")  # torch leaves its methods untyped
+# A team of threads does not survive a fork, and the child's first parallel loop would hang.
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
