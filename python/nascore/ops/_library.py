@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
-library: Any = torch.library.Library("nascore", "FRAGMENT")  # torch leaves its methods untyped
+# Any: torch leaves the types of its methods open.
+library: Any = torch.library.Library("nascore", "FRAGMENT")  # type: ignore[no-untyped-call]
 # A team of threads does not survive a fork, and the child's first parallel loop would hang.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
