@@ -13,11 +13,10 @@ constexpr int kPixels = 6;
 #else
 constexpr int kPixels = 2;
 #endif
-constexpr int kRow = 4;         // pixels of a depthwise tile
 constexpr int kMaxTaps = 1024;  // a kernel's height times its width, at most
 
 // The input's pixels under the kernel, zeros where there is no image, in `scratch`: rows of `width`
-// pixels of `channels` floats.
+// pixels of `channels` floats, and a vector more.
 struct Window {
   const float* pixels;
   std::int64_t channels, width;
@@ -44,15 +43,11 @@ Window window(const Work& work, std::int64_t channels, float* scratch) {
     std::fill(out, out + left * channels, 0.0f);
     float* pixel = out + left * channels;
     for (std::int64_t x = 0; x < inside; ++x, pixel += channels, from += at.from_stride) {
-      std::int64_t c = 0;
-      if (at.relu) {
-        for (; c + kLanes <= at.in_channels; c += kLanes) store(pixel + c, relu(load(from + c)));
-        for (; c < at.in_channels; ++c) pixel[c] = from[c] < 0 ? 0 : from[c];
-      } else {
-        for (; c + kLanes <= at.in_channels; c += kLanes) store(pixel + c, load(from + c));
-        for (; c < at.in_channels; ++c) pixel[c] = from[c];
+      // Whole vectors, of which the next pixel overwrites what is too much.
+      for (std::int64_t c = 0; c < channels; c += kLanes) {
+        const Vector value = load(from + c, at.in_channels - c);
+        store(pixel + c, at.relu ? relu(value) : value);
       }
-      for (; c < channels; ++c) pixel[c] = 0;
     }
     std::fill(pixel, out + row_floats, 0.0f);
   }
@@ -160,12 +155,12 @@ Target target(const Work& work) {
   return {work.to + pixel * at.to_stride, at.to_stride, at.relu_after != 0, at.accumulate != 0};
 }
 
-// Depthwise: `kRow` neighbouring pixels of a row, all channels.
-template <int K, int S, int D>
+// Depthwise: P neighbouring pixels of a row, all channels.
+template <int P, int K, int S, int D>
 void depthwise_tile(const float* x, std::int64_t row, std::int64_t channels, const float* weights,
                     float* out) {
   for (std::int64_t c = 0; c < channels; c += kLanes) {
-    Vector sums[kRow] = {};
+    Vector sums[P] = {};
 #pragma GCC unroll 1
     for (int ky = 0; ky < K; ++ky) {
       const float* const from = x + ky * D * row + c;
@@ -174,17 +169,17 @@ void depthwise_tile(const float* x, std::int64_t row, std::int64_t channels, con
 #pragma GCC unroll 8
       for (int kx = 0; kx < K; ++kx) taps[kx] = load(w + kx * channels);
 #pragma GCC unroll 32
-      for (int i = 0; i <= (kRow - 1) * S + (K - 1) * D; ++i) {
+      for (int i = 0; i <= (P - 1) * S + (K - 1) * D; ++i) {
         const Vector value = load(from + i * channels);
-#pragma GCC unroll 4
-        for (int p = 0; p < kRow; ++p) {
+#pragma GCC unroll 8
+        for (int p = 0; p < P; ++p) {
           const int reach = i - p * S;
           if (reach >= 0 && reach % D == 0 && reach / D < K) sums[p] += value * taps[reach / D];
         }
       }
     }
-#pragma GCC unroll 4
-    for (int p = 0; p < kRow; ++p) store(out + p * channels + c, sums[p]);
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) store(out + p * channels + c, sums[p]);
   }
 }
 
@@ -206,27 +201,22 @@ void depthwise_pixel(const Instruction& at, const float* x, std::int64_t row, st
 
 using Tile = void (*)(const float*, std::int64_t, std::int64_t, const float*, float*);
 
-template <int K>
+template <int P, int K>
 Tile tile_of(int stride, int dilation) {
-  if (stride == 1 && dilation == 1) return &depthwise_tile<K, 1, 1>;
-  if (stride == 1 && dilation == 2) return &depthwise_tile<K, 1, 2>;
-  if (stride == 2 && dilation == 1) return &depthwise_tile<K, 2, 1>;
-  if (stride == 2 && dilation == 2) return &depthwise_tile<K, 2, 2>;
+  if (stride == 1 && dilation == 1) return &depthwise_tile<P, K, 1, 1>;
+  if (stride == 1 && dilation == 2) return &depthwise_tile<P, K, 1, 2>;
+  if (stride == 2 && dilation == 1) return &depthwise_tile<P, K, 2, 1>;
+  if (stride == 2 && dilation == 2) return &depthwise_tile<P, K, 2, 2>;
   return nullptr;
 }
 
+template <int P>
 Tile tile_of(const Instruction& at) {
   if (at.kernel_height != at.kernel_width) return nullptr;
-  switch (at.kernel_height) {
-    case 3:
-      return tile_of<3>(at.stride, at.dilation);
-    case 5:
-      return tile_of<5>(at.stride, at.dilation);
-    case 7:
-      return tile_of<7>(at.stride, at.dilation);
-    default:
-      return nullptr;
-  }
+  if (at.kernel_height == 3) return tile_of<P, 3>(at.stride, at.dilation);
+  if (at.kernel_height == 5) return tile_of<P, 5>(at.stride, at.dilation);
+  if (at.kernel_height == 7) return tile_of<P, 7>(at.stride, at.dilation);
+  return nullptr;
 }
 
 }  // namespace
@@ -275,16 +265,18 @@ void separable(const Work& work) {
   float* const middle = work.scratch;  // [count, channels], of the depthwise convolution
   const Window under = window(work, channels, middle + count * channels);
   const std::int64_t row = under.width * channels;
-  const Tile tile = tile_of(at);
+  const Tile wide = tile_of<8>(at), narrow = tile_of<4>(at);
   for (int y = 0; y < rows; ++y) {
     const float* const from = under.pixels + y * at.stride * row;
     float* const to = middle + y * at.out_width * channels;
     int x = 0;
-    if (tile != nullptr) {
-      for (; x + kRow <= at.out_width; x += kRow) {
+    const auto tiles = [&](Tile tile, int pixels) {
+      for (; tile != nullptr && x + pixels <= at.out_width; x += pixels) {
         tile(from + x * at.stride * channels, row, channels, work.weights, to + x * channels);
       }
-    }
+    };
+    tiles(wide, 8);
+    tiles(narrow, 4);
     for (; x < at.out_width; ++x) {
       depthwise_pixel(at, from + x * at.stride * channels, row, channels, work.weights,
                       to + x * channels);

@@ -22,28 +22,47 @@ inline float* pixel_of(const Work& work, std::int64_t y, std::int64_t x) {
   return work.to + (y * at.out_width + x) * at.to_stride;
 }
 
+// A window's part of the input.
+struct Pixels {
+  const float* first;
+  std::int64_t row, stride;  // floats from a pixel to the one below, and to the next
+  int height, width;
+};
+
+// The largest or the sum of channels c and after, of which `wanted` are read where kTail.
+template <bool kMax, bool kTail>
+inline Vector pooled(const Pixels& under, std::int64_t c, std::int64_t wanted) {
+  const auto read = [&](const float* x) { return kTail ? load(x, wanted) : load(x); };
+  Vector value = all(kMax ? -std::numeric_limits<float>::infinity() : 0);
+  const float* row = under.first + c;
+  for (int i = 0; i < under.height; ++i, row += under.row) {
+    const float* from = row;
+    for (int j = 0; j < under.width; ++j, from += under.stride) {
+      value = kMax ? larger(read(from), value) : value + read(from);
+    }
+  }
+  return value;
+}
+
 template <bool kMax>
 void pool(const Work& work) {
   const Instruction& at = *work.instruction;
+  const std::int64_t row = std::int64_t{at.in_width} * at.from_stride;
+  const std::int64_t whole = at.out_channels / kLanes * kLanes;
   for (int y = work.first; y < work.last; ++y) {
     const int top = std::max(y * at.stride - at.pad_top, 0);
     const int bottom = std::min(y * at.stride - at.pad_top + at.kernel_height, at.in_height);
     for (int x = 0; x < at.out_width; ++x) {
       const int left = std::max(x * at.stride - at.pad_left, 0);
       const int right = std::min(x * at.stride - at.pad_left + at.kernel_width, at.in_width);
-      const float share = 1.0f / static_cast<float>((bottom - top) * (right - left));
+      const float* const first = work.from + top * row + left * at.from_stride;
+      const Pixels under{first, row, at.from_stride, bottom - top, right - left};
+      const Vector share = all(kMax ? 1 : 1.0f / static_cast<float>(under.height * under.width));
       float* const to = pixel_of(work, y, x);
-      for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {
-        const std::int64_t wanted = at.out_channels - c;
-        Vector value = all(kMax ? -std::numeric_limits<float>::infinity() : 0);
-        for (int i = top; i < bottom; ++i) {
-          const float* from = work.from + (std::int64_t{i} * at.in_width + left) * at.from_stride;
-          for (int j = left; j < right; ++j, from += at.from_stride) {
-            const Vector given = load(from + c, wanted);
-            value = kMax ? larger(given, value) : value + given;
-          }
-        }
-        write(at, to, c, kMax ? value : value * share);
+      std::int64_t c = 0;
+      for (; c < whole; c += kLanes) write(at, to, c, pooled<kMax, false>(under, c, 0) * share);
+      if (c < at.out_channels) {
+        write(at, to, c, pooled<kMax, true>(under, c, at.out_channels - c) * share);
       }
     }
   }
