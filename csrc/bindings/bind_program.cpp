@@ -107,6 +107,9 @@ void bind_program(py::module_& m) {
           "outputs", [](const Program& self) { return shapes(self.outputs); },
           "Channels, height and width of each.");
   m.attr("PROGRAM_COLUMNS") = kColumns;
+  m.attr("KERNELS") = py::make_tuple("conv", "sep_conv", "max_pool", "avg_pool", "copy", "pad",
+                                     "flatten", "global_pool", "norm", "batch_norm");
+  m.def("padded", &kernels::padded, py::arg("channels"), "Channels rounded up to whole vectors.");
   m.def("run_program", &run, py::call_guard<py::gil_scoped_release>(), py::arg("program"),
         py::arg("instructions"), py::arg("weights"), py::arg("weight_floats"), py::arg("samples"),
         py::arg("inputs"), py::arg("input_floats"), py::arg("outputs"), py::arg("output_floats"),
@@ -119,7 +122,8 @@ void bind_program(py::module_& m) {
         "and a\nbias `[out]`, as the kernels read them, into the start of `packed`.");
   m.def("pack_depthwise", &pack_depthwise, py::arg("weights"), py::arg("packed").noconvert(),
         "Depthwise weights float32 `[channels, 1, height, width]` into the start of `packed`.");
-  m.def("pack_channels", &pack_channels, py::arg("scale"), py::arg("shift"), py::arg("packed").noconvert(),
+  m.def("pack_channels", &pack_channels, py::arg("scale"), py::arg("shift"),
+        py::arg("packed").noconvert(),
         "A scale and a shift `[channels]` into the start of `packed`.");
 }
 

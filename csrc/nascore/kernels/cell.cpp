@@ -79,7 +79,8 @@ std::int64_t scratch_of(const Instruction& at, int rows) {
   const std::int64_t reach = std::int64_t{at.dilation} * (at.kernel_height - 1) + 1;
   const std::int64_t window = (std::int64_t{rows - 1} * at.stride + reach) * window_row(at);
   const bool middle = at.kernel == Kernel::kSepConv;
-  return window + kLanes + (middle ? std::int64_t{rows} * at.out_width * padded(at.in_channels) : 0);
+  return window + kLanes +
+         (middle ? std::int64_t{rows} * at.out_width * padded(at.in_channels) : 0);
 }
 
 // Rows of the output that are computed together.

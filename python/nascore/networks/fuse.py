@@ -14,9 +14,7 @@ from nascore.networks.build import Network
 from nascore.networks.modules import FactorizedReduce, SepConv
 from nascore.ops import cell
 
-_KERNEL = 0  # the column of a program that names it
-_WEIGHTS = _core.PROGRAM_COLUMNS - 1
-_CONVOLUTION, _SEPARABLE = 0, 1
+_CONVOLUTION, _SEPARABLE, _COPY = map(_core.KERNELS.index, ("conv", "sep_conv", "copy"))
 
 
 class Fused(nn.Module):
@@ -74,41 +72,33 @@ def fuse(module: nn.Module) -> Fused:
 
 
 def _pack(kernel: int, module: nn.Module, channel: int, packed: Any) -> None:
-    scale, shift = _affine(module)
-    if kernel == _SEPARABLE:
-        assert isinstance(module, SepConv)
-        depthwise = _numbers(module.depthwise.weight)
-        _core.pack_depthwise(depthwise, packed)
-        channels = -(-depthwise.shape[0] // 8) * 8
-        packed = packed[channels * depthwise.shape[2] * depthwise.shape[3] :]
-        weights, bias = module.pointwise.weight, None
-    elif kernel == _CONVOLUTION:
-        if isinstance(module, FactorizedReduce):
-            conv: Any = module.odd if channel else module.even
-        else:
-            conv = getattr(module, "conv", module)
-        weights, bias = _dense(conv), conv.bias
-    else:
+    norm: Any = getattr(module, "norm", module)
+    if kernel not in (_CONVOLUTION, _SEPARABLE):
+        scale, shift = (norm.weight, norm.bias) if kernel != _COPY else _folded(norm)
         _core.pack_channels(_numbers(scale), _numbers(shift), packed)
         return
-    out = weights.shape[0]
-    if scale is None:
+    if isinstance(module, SepConv):
+        depthwise = _numbers(module.depthwise.weight)
+        _core.pack_depthwise(depthwise, packed)
+        packed = packed[_core.padded(len(depthwise)) * depthwise[0].size :]
+        conv: Any = module.pointwise
+    elif isinstance(module, FactorizedReduce):
+        conv = module.odd if channel else module.even
+    else:
+        conv = getattr(module, "conv", module)
+    weights = _dense(conv)
+    out = len(weights)
+    if isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None:
+        scale, shift = (each[channel : channel + out] for each in _folded(norm))
+    else:
         scale, shift = weights.new_ones(out), weights.new_zeros(out)
-    scale, shift = scale[channel : channel + out], shift[channel : channel + out]
-    if bias is not None:
-        shift = shift + scale * bias
+    if conv.bias is not None:
+        shift = shift + scale * conv.bias
     _core.pack_convolution(_numbers(weights), _numbers(scale), _numbers(shift), packed)
 
 
-def _affine(module: nn.Module) -> tuple[Any, Any]:
-    """Scale and shift of a module's norm; of one by statistics of its own those that it learnt."""
-    norm: Any = getattr(module, "norm", module)
-    if isinstance(norm, nn.GroupNorm):
-        return norm.weight, norm.bias
-    if not isinstance(norm, nn.BatchNorm2d):
-        return None, None
-    if norm.running_mean is None or norm.running_var is None:
-        return norm.weight, norm.bias
+def _folded(norm: Any) -> tuple[Tensor, Tensor]:
+    """Scale and shift of a batch norm by its running statistics."""
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
     return scale, norm.bias - norm.running_mean * scale
 

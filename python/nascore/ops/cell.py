@@ -33,6 +33,8 @@ def _run(
     given = [x.contiguous(memory_format=torch.channels_last) for x in inputs]
     program, weights = program.contiguous(), weights.contiguous()
     samples = given[0].shape[0]
+    if samples == 0:
+        return found
     _core.run_program(
         program.data_ptr(),
         program.shape[0],
@@ -40,9 +42,9 @@ def _run(
         weights.numel(),
         samples,
         [x.data_ptr() for x in given],
-        [x.numel() // max(samples, 1) for x in given] if samples else [0] * len(given),
+        [x.numel() // samples for x in given],
         [y.data_ptr() for y in found],
-        [y.numel() // max(samples, 1) for y in found],
+        [y.numel() // samples for y in found],
     )
     return found
 
@@ -50,7 +52,7 @@ def _run(
 def _empty(
     inputs: Sequence[Tensor], program: Tensor, weights: Tensor, shapes: Sequence[int]
 ) -> list[Tensor]:
-    if not inputs or len({x.shape[0] for x in inputs}) > 1:
+    if not inputs or any(x.shape[0] != inputs[0].shape[0] for x in inputs):
         raise ValueError("inputs: give at least one, all of as many images")
     for name, tensor, dtype, dims in (
         *((f"inputs[{i}]", x, torch.float32, 4) for i, x in enumerate(inputs)),
