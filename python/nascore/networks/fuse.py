@@ -66,8 +66,11 @@ def fuse(module: nn.Module) -> Fused:
 
     Raises ValueError where it is no network of nascore.
     """
-    if not isinstance(module, Network):
-        raise ValueError(f"{type(module).__name__} is no network of nascore, which has rows")
+    if type(module) is not Network:  # one that draws its edges is another function each time
+        raise ValueError(
+            f"{type(module).__name__} is no network of nascore; fuse what build, load_model or "
+            "pruned() gave"
+        )
     return Fused(module)
 
 
