@@ -138,13 +138,19 @@ void global_pool(const Work& work) {
 void statistics(const Work& work, double* sums) {
   const Instruction& at = *work.instruction;
   double* const squares = sums + at.in_channels;
-  const std::int64_t pixels = std::int64_t{at.in_height} * at.in_width;
-  for (std::int64_t i = 0; i < pixels; ++i) {
-    const float* const from = work.from + i * at.from_stride;
-    for (std::int64_t c = 0; c < at.in_channels; ++c) {
-      const double value = from[c];
-      sums[c] += value;
-      squares[c] += value * value;
+  for (int y = 0; y < at.in_height; ++y) {
+    const float* const row = work.from + std::int64_t{y} * at.in_width * at.from_stride;
+    for (std::int64_t c = 0; c < at.in_channels; c += kLanes) {
+      Vector sum{}, square{};  // of a row: so few that floats will do
+      for (int x = 0; x < at.in_width; ++x) {
+        const Vector value = load(row + x * at.from_stride + c, at.in_channels - c);
+        sum += value;
+        square += value * value;
+      }
+      for (int lane = 0; lane < kLanes && c + lane < at.in_channels; ++lane) {
+        sums[c + lane] += double(sum[lane]);
+        squares[c + lane] += double(square[lane]);
+      }
     }
   }
 }

@@ -30,6 +30,13 @@ struct Stages {
   Statistics statistics;
 };
 
+// Those of this processor.
+const Stages& stages();
+
+// Rows of the output that are computed together, at most `most`, and the room that they need.
+int band_of(const Instruction& instruction, int most);
+std::int64_t scratch_of(const Instruction& instruction, int rows);
+
 namespace baseline {
 Stages stages();
 }

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from nascore.ops import sep_conv_norm
+
 
 class Row(NamedTuple):
     """A row of a network: the operation and the shape of what it computes, `_core.NET_COLUMNS`."""
@@ -94,7 +96,36 @@ class SepConv(nn.Module):
         self.norm = nn.BatchNorm2d(row.channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(self.pointwise(self.depthwise(F.relu(x))))
+        norm, side = self.norm, self.depthwise.kernel_size
+        by_batch = self.training or norm.running_mean is None
+        if by_batch and x.device.type == "cpu" and side[0] == side[1] and side[0] % 2:
+            return self._by_batch(x)
+        y: Tensor = norm(self.pointwise(self.depthwise(F.relu(x))))
+        return y
+
+    def _by_batch(self, x: Tensor) -> Tensor:
+        norm = self.norm
+        y, mean, variance = sep_conv_norm(
+            x,
+            self.depthwise.weight,
+            self.pointwise.weight,
+            norm.weight,
+            norm.bias,
+            self.depthwise.stride[0],
+            self.depthwise.dilation[0],
+            norm.eps,
+        )
+        if self.training and norm.running_mean is not None:
+            assert norm.running_var is not None
+            assert norm.num_batches_tracked is not None
+            with torch.no_grad():
+                norm.num_batches_tracked += 1
+                share = norm.momentum
+                if share is None:  # a mean over all batches
+                    share = 1 / int(norm.num_batches_tracked)
+                count = y.numel() // y.shape[1]
+                norm.running_mean.lerp_(mean, share)
+                norm.running_var.lerp_(variance * (count / (count - 1)), share)
         return y
 
 

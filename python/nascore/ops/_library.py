@@ -6,8 +6,18 @@ import os
 from typing import Any
 
 import torch
+from torch import Tensor
 
 # Any: torch leaves the types of its methods open.
 library: Any = torch.library.Library("nascore", "FRAGMENT")  # type: ignore[no-untyped-call]
 # A team of threads does not survive a fork, and the child's first parallel loop would hang.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+def require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
