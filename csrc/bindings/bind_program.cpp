@@ -2,12 +2,10 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <array>
 
 #include "arrays.hpp"
 #include "nascore/kernels/cell.hpp"
 #include "nascore/kernels/packing.hpp"
-#include "nascore/kernels/separable.hpp"
 #include "nascore/program.hpp"
 
 namespace nascore::bindings {
@@ -92,50 +90,12 @@ void pack_channels(const Given<float>& given, const Given<float>& given_shift,
   kernels::pack_channels(shift.data(), scale.shape(0), to + width);
 }
 
-template <class T>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
-
-kernels::Separable separable(std::int64_t samples, const std::array<std::int32_t, 7>& s) {
-  return {samples, s[0], s[1], s[2], s[3], s[4], s[5], s[6]};
-}
-
-kernels::SeparableWeights separable_weights(const std::array<Address, 4>& given) {
-  return {at<const float>(given[0]), at<const float>(given[1]), at<const float>(given[2]),
-          at<const float>(given[3])};
-}
-
-void separable_inference(std::int64_t samples, const std::array<std::int32_t, 7>& shape,
-                         const std::array<Address, 4>& weights, Address x, Address out,
-                         bool accumulate) {
-  kernels::separable_inference(separable(samples, shape), separable_weights(weights),
-                               at<const float>(x), at<float>(out), accumulate);
-}
-
-void separable_forward(std::int64_t samples, const std::array<std::int32_t, 7>& shape,
-                       const std::array<Address, 4>& weights, float epsilon, Address x,
-                       const std::array<Address, 4>& found) {
-  kernels::separable_forward(separable(samples, shape), separable_weights(weights), epsilon,
-                             at<const float>(x), at<float>(found[0]), at<float>(found[1]),
-                             at<float>(found[2]), at<float>(found[3]));
-}
-
-void separable_backward(std::int64_t samples, const std::array<std::int32_t, 7>& shape,
-                        const std::array<Address, 4>& weights, float epsilon, Address grad,
-                        Address x, Address raw, Address mean, Address variance,
-                        const std::array<Address, 5>& of) {
-  kernels::separable_backward(
-      separable(samples, shape), separable_weights(weights), epsilon, at<const float>(grad),
-      at<const float>(x), at<const float>(raw), at<const float>(mean), at<const float>(variance),
-      {at<float>(of[0]), at<float>(of[1]), at<float>(of[2]), at<float>(of[3]), at<float>(of[4])});
-}
-
 }  // namespace
 
 void bind_program(py::module_& m) {
   py::class_<Program>(m, "Program", "A network as data, which `run_program` runs.")
-      .def_property_readonly("instructions", &instructions, "int32 `[I, 26]`.")
+      .def_property_readonly("instructions", &instructions,
+                             "int32 `[I, 26]`, columns PROGRAM_COLUMNS.")
       .def_property_readonly("slots", &slots,
                              "Per instruction with weights: its number, the net's row whose "
                              "weights it has, and\nthe first of that row's channels.")
@@ -147,7 +107,11 @@ void bind_program(py::module_& m) {
       .def_property_readonly(
           "outputs", [](const Program& self) { return shapes(self.outputs); },
           "Channels, height and width of each.");
-  m.attr("PROGRAM_COLUMNS") = kColumns;
+  m.attr("PROGRAM_COLUMNS") = py::make_tuple(
+      "kernel", "input", "from", "from_channel", "from_stride", "in_channels", "in_height",
+      "in_width", "output", "to", "to_channel", "to_stride", "out_channels", "out_height",
+      "out_width", "kernel_height", "kernel_width", "stride", "dilation", "pad_top", "pad_left",
+      "relu", "relu_after", "accumulate", "together", "weights");
   m.attr("KERNELS") = py::make_tuple("conv", "sep_conv", "max_pool", "avg_pool", "copy", "pad",
                                      "flatten", "global_pool", "norm", "batch_norm");
   m.def("padded", &kernels::padded, py::arg("channels"), "Channels rounded up to whole vectors.");
@@ -157,23 +121,6 @@ void bind_program(py::module_& m) {
         "Runs a program on float32 images [samples, H, W, C] at these addresses.\n\n"
         "`input_floats` and `output_floats` are of one sample each. ValueError where an "
         "instruction\nleaves these sizes.");
-  m.def("separable_inference", &separable_inference, py::call_guard<py::gil_scoped_release>(),
-        py::arg("samples"), py::arg("shape"), py::arg("weights"), py::arg("x"), py::arg("out"),
-        py::arg("accumulate"),
-        "The same with a scale and a shift in the norm's place, onto `out`.");
-  m.def(
-      "separable_forward", &separable_forward, py::call_guard<py::gil_scoped_release>(),
-      py::arg("samples"), py::arg("shape"), py::arg("weights"), py::arg("epsilon"), py::arg("x"),
-      py::arg("found"),
-      "A separable convolution with its batch norm in training, on float32 images [samples, H, W, "
-      "C].\n\n`shape`: channels, height, width, output channels, kernel, stride, dilation. "
-      "`weights`: the\naddresses of depthwise, pointwise, scale and shift; `found`: of the result "
-      "before the norm and\nafter it, and of the mean and variance.");
-  m.def("separable_backward", &separable_backward, py::call_guard<py::gil_scoped_release>(),
-        py::arg("samples"), py::arg("shape"), py::arg("weights"), py::arg("epsilon"),
-        py::arg("grad"), py::arg("x"), py::arg("raw"), py::arg("mean"), py::arg("variance"),
-        py::arg("of"),
-        "Its gradients, to the addresses `of` x and the weights, from that of its result.");
   m.def("pack_convolution", &pack_convolution, py::arg("weights"), py::arg("scale"),
         py::arg("bias"), py::arg("packed").noconvert(),
         "Weights float32 `[out, in, height, width]`, each output channel times its scale `[out]`, "

@@ -10,6 +10,7 @@ void bind_net(pybind11::module_& m);
 void bind_program(pybind11::module_& m);
 void bind_spaces(pybind11::module_& m);
 void bind_qtable(pybind11::module_& m);
+void bind_training(pybind11::module_& m);
 void bind_tree(pybind11::module_& m);
 }  // namespace nascore::bindings
 
@@ -23,5 +24,6 @@ PYBIND11_MODULE(_core, m) {
   nascore::bindings::bind_net(m);
   nascore::bindings::bind_spaces(m);
   nascore::bindings::bind_qtable(m);
+  nascore::bindings::bind_training(m);
   nascore::bindings::bind_tree(m);
 }

@@ -64,6 +64,8 @@ __all__: list[str] = [
     "padded",
     "philox4x32",
     "run_program",
+    "separable_backward",
+    "separable_forward",
     "uniform",
 ]
 
@@ -154,7 +156,7 @@ class Program:
     @property
     def instructions(self) -> numpy.typing.NDArray[numpy.int32]:
         """
-        int32 `[I, 26]`.
+        int32 `[I, 26]`, columns PROGRAM_COLUMNS.
         """
     @property
     def outputs(self) -> list[tuple[int, int, int]]:
@@ -884,6 +886,35 @@ def run_program(
     leaves these sizes.
     """
 
+def separable_backward(
+    samples: int,
+    shape: typing.Annotated[collections.abc.Sequence[int], "FixedSize(7)"],
+    weights: typing.Annotated[collections.abc.Sequence[int], "FixedSize(4)"],
+    epsilon: float,
+    read: typing.Annotated[collections.abc.Sequence[int], "FixedSize(5)"],
+    of: typing.Annotated[collections.abc.Sequence[int], "FixedSize(5)"],
+) -> None:
+    """
+    Its gradients, to the addresses `of` x and the weights; `read` are those of its result's
+    gradient, of x, of the result before the norm, and of mean and variance.
+    """
+
+def separable_forward(
+    samples: int,
+    shape: typing.Annotated[collections.abc.Sequence[int], "FixedSize(7)"],
+    weights: typing.Annotated[collections.abc.Sequence[int], "FixedSize(4)"],
+    epsilon: float,
+    x: int,
+    found: typing.Annotated[collections.abc.Sequence[int], "FixedSize(4)"],
+) -> None:
+    """
+    A separable convolution with its batch norm in training, on float32 images [samples, H, W, C].
+
+    `shape`: channels, height, width, output channels, kernel, stride, dilation. `weights`: the
+    addresses of depthwise, pointwise, scale and shift; `found`: of the result before the norm and
+    after it, and of the mean and variance.
+    """
+
 def uniform(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArray[numpy.float64]:
     """
     Uniform numbers in [0, 1), `[n]`; number i belongs to counter + i.
@@ -896,4 +927,4 @@ KERNELS: tuple[str, ...]
 MASK_ONE: int = 65536
 NET_COLUMNS: tuple[str, ...]
 OPS: dict[str, tuple[int, tuple[int, ...], int]]
-PROGRAM_COLUMNS: int = 26
+PROGRAM_COLUMNS: tuple[str, ...]

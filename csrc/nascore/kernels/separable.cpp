@@ -6,7 +6,6 @@
 #include <cmath>
 #include <vector>
 
-#include "nascore/kernels/cell.hpp"
 #include "nascore/kernels/packing.hpp"
 #include "nascore/kernels/separable_sample.hpp"
 #include "nascore/kernels/stages.hpp"
@@ -56,14 +55,6 @@ Floats packed_weights(const Instruction& at, const SeparableWeights& weights, co
 }
 
 }  // namespace
-
-void separable_inference(const Separable& shape, const SeparableWeights& weights, const float* x,
-                         float* out, bool accumulate) {
-  Instruction at = instruction_of(shape);
-  at.accumulate = accumulate;
-  const Floats packed = packed_weights(at, weights, weights.scale, weights.shift);
-  run({&at, 1, packed.data(), shape.samples, &x, &out});
-}
 
 void separable_forward(const Separable& shape, const SeparableWeights& weights, float epsilon,
                        const float* x, float* raw, float* out, float* mean, float* variance) {

@@ -24,10 +24,6 @@ struct SeparableWeights {
   const float* shift;
 };
 
-// out = scale * the convolutions + shift, plus what is there where it accumulates.
-void separable_inference(const Separable& shape, const SeparableWeights& weights, const float* x,
-                         float* out, bool accumulate);
-
 // `raw` is before the norm, `out` after it; `mean` and `variance` [out_channels] are over the
 // batch, the variance the biased one, gathered as `raw` is computed.
 void separable_forward(const Separable& shape, const SeparableWeights& weights, float epsilon,

@@ -96,37 +96,43 @@ class SepConv(nn.Module):
         self.norm = nn.BatchNorm2d(row.channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        norm, side = self.norm, self.depthwise.kernel_size
-        by_batch = self.training or norm.running_mean is None
-        if by_batch and x.device.type == "cpu" and side[0] == side[1] and side[0] % 2:
-            return self._by_batch(x)
-        y: Tensor = norm(self.pointwise(self.depthwise(F.relu(x))))
+        if _fits_kernel(self, x):
+            return _by_batch(self, x)
+        y: Tensor = self.norm(self.pointwise(self.depthwise(F.relu(x))))
         return y
 
-    def _by_batch(self, x: Tensor) -> Tensor:
-        norm = self.norm
-        y, mean, variance = sep_conv_norm(
-            x,
-            self.depthwise.weight,
-            self.pointwise.weight,
-            norm.weight,
-            norm.bias,
-            self.depthwise.stride[0],
-            self.depthwise.dilation[0],
-            norm.eps,
-        )
-        if self.training and norm.running_mean is not None:
-            assert norm.running_var is not None
-            assert norm.num_batches_tracked is not None
-            with torch.no_grad():
-                norm.num_batches_tracked += 1
-                share = norm.momentum
-                if share is None:  # a mean over all batches
-                    share = 1 / int(norm.num_batches_tracked)
-                count = y.numel() // y.shape[1]
-                norm.running_mean.lerp_(mean, share)
-                norm.running_var.lerp_(variance * (count / (count - 1)), share)
-        return y
+
+def _fits_kernel(module: SepConv, x: Tensor) -> bool:
+    """Whether there is one kernel of all that `module` does, since its norm goes by the batch."""
+    height, width = module.depthwise.kernel_size
+    by_batch = module.norm.training or module.norm.running_mean is None
+    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
+    return by_batch and on_cpu and height == width and height % 2 == 1
+
+
+def _by_batch(module: SepConv, x: Tensor) -> Tensor:
+    depthwise, norm = module.depthwise, module.norm
+    y, mean, variance = sep_conv_norm(
+        x,
+        depthwise.weight,
+        module.pointwise.weight,
+        norm.weight,
+        norm.bias,
+        depthwise.stride[0],
+        depthwise.dilation[0],
+        norm.eps,
+    )
+    if norm.training and norm.running_mean is not None:
+        assert norm.running_var is not None
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked += 1
+        share = norm.momentum
+        if share is None:  # a mean over all batches
+            share = 1 / int(norm.num_batches_tracked)
+        count = y.numel() // y.shape[1]
+        norm.running_mean.lerp_(mean, share)
+        norm.running_var.lerp_(variance * (count / (count - 1)), share)
+    return y
 
 
 class FactorizedReduce(nn.Module):

@@ -64,8 +64,9 @@ def _empty(
                 f"{name}: expected {dtype} of {dims} dimensions, got {tensor.dtype} of "
                 f"{tensor.dim()}"
             )
-    if program.shape[1] != _core.PROGRAM_COLUMNS:
-        raise ValueError(f"program: expected [I, {_core.PROGRAM_COLUMNS}], got {program.shape}")
+    if program.shape[1] != len(_core.PROGRAM_COLUMNS):
+        wanted = f"[I, {len(_core.PROGRAM_COLUMNS)}]"
+        raise ValueError(f"program: expected {wanted}, got {list(program.shape)}")
     if not shapes or len(shapes) % 3:
         raise ValueError(f"shapes: three numbers for each output, got {len(shapes)}")
     samples, device, layout = inputs[0].shape[0], inputs[0].device, torch.channels_last

@@ -1,4 +1,4 @@
-"""ReLU, depthwise and pointwise convolution, batch norm: one operator, in training and out of it.
+"""ReLU, depthwise and pointwise convolution, batch norm: one operator of training.
 
 For a depthwise kernel w [C, 1, k, k] with k odd, a pointwise one p [O, C, 1, 1] and "same" padding,
 
@@ -17,10 +17,6 @@ from nascore import _core
 from nascore.ops._library import channels_last, library, require
 
 library.define(
-    "sep_conv(Tensor x, Tensor depthwise, Tensor pointwise, Tensor scale, Tensor shift, "
-    "int stride, int dilation, Tensor? onto) -> Tensor"
-)
-library.define(
     "sep_conv_norm(Tensor x, Tensor depthwise, Tensor pointwise, Tensor scale, Tensor shift, "
     "int stride, int dilation, float epsilon) -> (Tensor, Tensor, Tensor, Tensor)"
 )
@@ -29,27 +25,6 @@ library.define(
     "Tensor depthwise, Tensor pointwise, Tensor scale, int stride, int dilation, float epsilon) "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
-
-
-def sep_conv(
-    x: Tensor,
-    depthwise: Tensor,
-    pointwise: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    stride: int = 1,
-    dilation: int = 1,
-    onto: Tensor | None = None,
-) -> Tensor:
-    """y [N, O, H', W'] of x [N, C, H, W], plus `onto` of y's shape, for inference.
-
-    A batch norm is folded into `scale` and `shift` [O]. Raises ValueError where a shape or type
-    does not fit.
-    """
-    y: Tensor = torch.ops.nascore.sep_conv(
-        x, depthwise, pointwise, scale, shift, stride, dilation, onto
-    )
-    return y
 
 
 def sep_conv_norm(
@@ -71,23 +46,6 @@ def sep_conv_norm(
         x, depthwise, pointwise, scale, shift, stride, dilation, epsilon
     )
     return y, mean, variance
-
-
-def sep_conv_ref(
-    x: Tensor,
-    depthwise: Tensor,
-    pointwise: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    stride: int = 1,
-    dilation: int = 1,
-    onto: Tensor | None = None,
-) -> Tensor:
-    """`sep_conv` in plain torch."""
-    padding = dilation * (depthwise.shape[2] // 2)
-    deep = torch.conv2d(x.relu(), depthwise, None, stride, padding, dilation, x.shape[1])
-    y = torch.conv2d(deep, pointwise) * scale[:, None, None] + shift[:, None, None]
-    return y if onto is None else onto + y
 
 
 def _check(
@@ -128,51 +86,6 @@ def _result(x: Tensor, pointwise: Tensor, stride: int) -> Tensor:
 
 def _shape(x: Tensor, depthwise: Tensor, pointwise: Tensor, stride: int, dilation: int) -> Any:
     return [*x.shape[1:], pointwise.shape[0], depthwise.shape[-1], stride, dilation]
-
-
-def _fake(
-    x: Tensor,
-    depthwise: Tensor,
-    pointwise: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    stride: int,
-    dilation: int,
-    onto: Tensor | None,
-) -> Tensor:
-    _check(x, depthwise, pointwise, scale, shift, stride, dilation)
-    y = _result(x, pointwise, stride)
-    if onto is not None:
-        got = list(onto.shape)
-        require(onto.shape == y.shape, f"onto: expected {list(y.shape)}, got {got}")
-    return y
-
-
-def _forward(
-    x: Tensor,
-    depthwise: Tensor,
-    pointwise: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    stride: int,
-    dilation: int,
-    onto: Tensor | None,
-) -> Tensor:
-    y = _fake(x, depthwise, pointwise, scale, shift, stride, dilation, onto)
-    if onto is not None:
-        y.copy_(onto)
-    given = channels_last(x)
-    weights = [w.contiguous() for w in (depthwise, pointwise, scale, shift)]
-    if y.numel():
-        _core.separable_inference(
-            x.shape[0],
-            _shape(x, depthwise, pointwise, stride, dilation),
-            [w.data_ptr() for w in weights],
-            given.data_ptr(),
-            y.data_ptr(),
-            onto is not None,
-        )
-    return y
 
 
 def _norm_fake(
@@ -216,6 +129,14 @@ def _norm(
     return found
 
 
+def _gradients(
+    x: Tensor, depthwise: Tensor, pointwise: Tensor, scale: Tensor
+) -> tuple[Tensor, ...]:
+    """Room for those of x, of both kernels, of scale and shift."""
+    of_x = torch.empty_like(x, memory_format=torch.channels_last)
+    return of_x, *(w.new_empty(w.shape) for w in (depthwise, pointwise, scale, scale))
+
+
 def _backward_fake(
     grad: Tensor,
     x: Tensor,
@@ -229,9 +150,7 @@ def _backward_fake(
     dilation: int,
     epsilon: float,
 ) -> tuple[Tensor, ...]:
-    of_x = torch.empty_like(x, memory_format=torch.channels_last)
-    weights = (torch.empty(w.shape, device=w.device) for w in (depthwise, pointwise, scale, scale))
-    return of_x, *weights
+    return _gradients(x, depthwise, pointwise, scale)
 
 
 def _backward(
@@ -249,10 +168,7 @@ def _backward(
 ) -> tuple[Tensor, ...]:
     _check(x, depthwise, pointwise, scale, scale, stride, dilation)
     require(grad.shape == raw.shape, f"grad: expected {list(raw.shape)}, got {list(grad.shape)}")
-    found = _backward_fake(
-        *(grad, x, raw, mean, variance),
-        *(depthwise, pointwise, scale, stride, dilation, epsilon),
-    )
+    found = _gradients(x, depthwise, pointwise, scale)
     read = [channels_last(t) for t in (grad, x, raw)] + [mean.contiguous(), variance.contiguous()]
     weights = [w.contiguous() for w in (depthwise, pointwise, scale, scale)]
     _core.separable_backward(
@@ -260,7 +176,7 @@ def _backward(
         _shape(x, depthwise, pointwise, stride, dilation),
         [w.data_ptr() for w in weights],
         epsilon,
-        *[t.data_ptr() for t in read],
+        [t.data_ptr() for t in read],
         [t.data_ptr() for t in found],
     )
     return found
@@ -278,10 +194,8 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, .
     return *found, None, None, None
 
 
-library.impl("sep_conv", _forward, "CPU")
 library.impl("sep_conv_norm", _norm, "CPU")
 library.impl("sep_conv_norm_backward", _backward, "CPU")
-torch.library.register_fake("nascore::sep_conv", _fake, lib=library)
 torch.library.register_fake("nascore::sep_conv_norm", _norm_fake, lib=library)
 torch.library.register_fake("nascore::sep_conv_norm_backward", _backward_fake, lib=library)
 torch.library.register_autograd(
