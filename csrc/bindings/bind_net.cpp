@@ -220,6 +220,15 @@ void bind_net(py::module_& m) {
           "are rows of logits that answer before the last row. ValueError names the row that "
           "cannot\n"
           "be built, the rule and what it should be.")
+      .def(py::pickle(
+          [](const CostedNet& self) {
+            return py::make_tuple(rows(self), inputs(self), self.net.seams, self.net.exits);
+          },
+          [](const py::tuple& state) {
+            return from_rows({state[0]}, state[1].cast<std::vector<std::vector<std::int32_t>>>(),
+                             false, state[2].cast<std::vector<std::int32_t>>(),
+                             state[3].cast<std::vector<std::int32_t>>());
+          }))
       .def_property_readonly("rows", &rows, "int64 `[R, 9]`, columns NET_COLUMNS.")
       .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")
       .def_property_readonly(

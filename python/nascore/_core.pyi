@@ -230,6 +230,10 @@ class Net:
         are rows of logits that answer before the last row. ValueError names the row that cannot
         be built, the rule and what it should be.
         """
+    def __getstate__(
+        self,
+    ) -> tuple[numpy.typing.NDArray[numpy.int64], list[tuple[int, ...]], list[int], list[int]]: ...
+    def __setstate__(self, arg0: tuple) -> None: ...
     def program(
         self,
         inputs: collections.abc.Sequence[int],
