@@ -1,5 +1,5 @@
 """Torch operators over the core's kernels."""
 
-from nascore.ops.masked_sum import masked_sum, masked_sum_ref
+from nascore.ops.masked_sum import masked_dots, masked_dots_ref, masked_sum, masked_sum_ref
 
-__all__ = ["masked_sum", "masked_sum_ref"]
+__all__ = ["masked_dots", "masked_dots_ref", "masked_sum", "masked_sum_ref"]
