@@ -1,9 +1,8 @@
-"""Simulations per second of the tree, on one thread, beside the same tree in plain Python."""
+"""The tree beside the same tree in plain Python, and what millions of nodes cost."""
 
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,10 @@ from nascore.spaces import BlockSpace, ChoicesSpace
 from nascore.spaces.core_space import CoreSpace
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from side_by_side import Compare, Route
 from tree_kit import PlainTree, same
 
-SIMULATIONS = 200_000
-
-
+FEW, MANY = 500, 200_000
 SPACES = [ChoicesSpace((5,) * 6), BlockSpace(12)]
 
 
@@ -31,7 +29,7 @@ def weights_of(space: CoreSpace) -> np.ndarray:
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda s: s.name)
 @pytest.mark.parametrize("transpositions", [False, True], ids=["tree", "transpositions"])
-def test_simulations(benchmark: Any, space: CoreSpace, transpositions: bool) -> None:
+def test_simulations(compare: Compare, space: CoreSpace, transpositions: bool) -> None:
     weights = weights_of(space)
 
     def tree(simulations: int) -> _core.Tree:
@@ -44,19 +42,21 @@ def test_simulations(benchmark: Any, space: CoreSpace, transpositions: bool) -> 
         return sum(f * w for f, w in zip(features, weights.tolist(), strict=True))
 
     key = (lambda state: tuple(space.key(state[None])[0].tolist())) if transpositions else None
-    plain = PlainTree(space, "ucb1", 2.0, seed=1, key=key)
-    start = time.perf_counter()
-    plain.simulate(500, value)
-    slow = 500 / (time.perf_counter() - start)
-    assert same(plain, tree(500))
 
-    grown = benchmark(tree, SIMULATIONS)
-    rate = SIMULATIONS / benchmark.stats.stats.median
-    benchmark.extra_info.update({"simulations_per_s": rate, "python_simulations_per_s": slow})
-    print(
-        f"\n{space.name}, {'with' if transpositions else 'without'} transpositions: "
-        f"{rate:,.0f} simulations/s; python {slow:,.0f}; ratio {rate / slow:,.0f}; "
-        f"{grown.size:,} nodes, {grown.bytes / grown.size:.0f} bytes each"
+    def plain() -> PlainTree:
+        made = PlainTree(space, "ucb1", 2.0, seed=1, key=key)
+        made.simulate(FEW, value)
+        return made
+
+    def agree(grown: _core.Tree, theirs: PlainTree) -> None:
+        assert grown.visits(0) == MANY
+        assert same(theirs, tree(FEW))
+
+    compare(
+        f"simulations in {space.name}, {'with' if transpositions else 'without'} transpositions",
+        "simulations",
+        {"nascore": Route(lambda: tree(MANY), MANY), "plain Python": Route(plain, FEW)},
+        agree,
     )
 
 

@@ -107,7 +107,7 @@ class MaskedNetwork(Network):
                 else:
                     on = active[gate.node]
                     rows = (*always, *given)
-                    results[row] = _masked_sum(switches[gate.node], on, len(always), *rows)
+                    results[row] = gated_sum(switches[gate.node], on, len(always), *rows)
             for j in spent:
                 del results[j]
         return results[self.ends[-1]]
@@ -204,12 +204,7 @@ def estimate_batch_norm(
     network.train(was_training)
 
 
-class _MaskedSum(torch.autograd.Function):
-    """The sum of what is always read and of the candidates that are on, [n, C, H, W] each.
-
-    A mask's gradient is the inner product of the sum's gradient and the candidate, on or off.
-    """
-
+class _GatedSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mask: Tensor, on: Sequence[int], always: int, *rows: Tensor) -> Tensor:
         candidates = rows[always:]
@@ -229,8 +224,13 @@ class _MaskedSum(torch.autograd.Function):
         return (of_mask, None, None, *[gradient] * ctx.always, *of_candidates)
 
 
-def _masked_sum(mask: Tensor, on: Sequence[int], always: int, *rows: Tensor) -> Tensor:
-    total: Tensor = _MaskedSum.apply(mask, on, always, *rows)  # type: ignore[no-untyped-call]
+def gated_sum(mask: Tensor, on: Sequence[int], always: int, *rows: Tensor) -> Tensor:
+    """The sum of the first `always` rows and of those candidates behind them that are `on`.
+
+    All are [n, C, H, W]. The gradient of `mask` [candidates] is the inner product of the sum's
+    gradient and the candidate, on or off.
+    """
+    total: Tensor = _GatedSum.apply(mask, on, always, *rows)  # type: ignore[no-untyped-call]
     return total
 
 
