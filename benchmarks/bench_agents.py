@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from side_by_side import Compare, Route
 from torch import nn
 from torch.distributions import Categorical
 
@@ -24,6 +23,7 @@ from nascore.agents.policy_gradient import PolicyGradient
 from nascore.search import Accuracy, AskTell, Search, Store
 from nascore.spaces import Architecture, ChoicesSpace
 from nascore.trial import Evaluation, Job
+from side_by_side import Compare, Route
 
 BATCH, UNITS, LR, CLIP, ENTROPY, DECAY = 20, 100, 3.5e-4, 0.2, 1e-5, 0.95
 

@@ -1,13 +1,11 @@
-"""The tree beside the same tree in plain Python, and what millions of nodes cost."""
+"""The tree beside the same tree in plain Python."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from nascore import _core
@@ -57,27 +55,4 @@ def test_simulations(compare: Compare, space: CoreSpace, transpositions: bool) -
         "simulations",
         {"nascore": Route(lambda: tree(MANY), MANY), "plain Python": Route(plain, FEW)},
         agree,
-    )
-
-
-@pytest.mark.parametrize("transpositions", [False, True], ids=["tree", "transpositions"])
-def test_ten_million_nodes(benchmark: Any, transpositions: bool) -> None:
-    space = BlockSpace(12)
-    weights, resident = weights_of(space), psutil.Process().memory_info
-    before = resident().rss
-
-    def grow() -> _core.Tree:
-        tree = _core.Tree(space.core, "ucb1", 2.0, seed=1, transpositions=transpositions)
-        while tree.size < 10_000_000:
-            tree.simulate(10_000, weights)
-        return tree
-
-    tree = benchmark.pedantic(grow, rounds=1)
-    rate = tree.visits(0) / benchmark.stats.stats.median
-    held = (resident().rss - before) / tree.size
-    assert tree.bytes / tree.size <= (80 if transpositions else 48)
-    benchmark.extra_info.update({"simulations_per_s": rate, "bytes_per_node": held})
-    print(
-        f"\n{tree.size:,} nodes of {tree.visits(0):,} simulations at {rate:,.0f}/s; "
-        f"{tree.bytes / tree.size:.1f} bytes a node reserved, {held:.1f} resident"
     )
