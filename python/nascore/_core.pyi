@@ -51,6 +51,7 @@ __all__: list[str] = [
     "masked_sum_backward_f64",
     "masked_sum_f32",
     "masked_sum_f64",
+    "multiply_adds",
     "normal",
     "nsc_cost",
     "nsc_hash",
@@ -785,6 +786,11 @@ def masked_sum_f64(
 ) -> None:
     """
     out [samples, size] = the sum of mask [samples, n] times n inputs, at these addresses.
+    """
+
+def multiply_adds(steps: int) -> float:
+    """
+    Keeps every lane of all OpenMP threads busy for so many steps; the operations done.
     """
 
 def normal(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArray[numpy.float64]:

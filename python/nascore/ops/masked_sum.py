@@ -16,6 +16,7 @@ from nascore.ops._library import library
 
 library.define("masked_sum(Tensor[] inputs, Tensor mask) -> Tensor")
 library.define("masked_sum_backward(Tensor grad, Tensor[] inputs, Tensor mask) -> Tensor[]")
+library.define("masked_dots(Tensor grad, Tensor[] inputs) -> Tensor")
 _KERNELS = {
     torch.float32: (_core.masked_sum_f32, _core.masked_sum_backward_f32),
     torch.float64: (_core.masked_sum_f64, _core.masked_sum_backward_f64),
@@ -40,13 +41,31 @@ def masked_sum_ref(inputs: Sequence[Tensor], mask: Tensor) -> Tensor:
     return (stacked * masks.T.reshape(*masks.T.shape, *[1] * (stacked.dim() - 2))).sum(0)
 
 
-def _check(inputs: Sequence[Tensor], mask: Tensor) -> None:
+def masked_dots(grad: Tensor, inputs: Sequence[Tensor]) -> Tensor:
+    """<grad, x_j> [n] of n `inputs` [N, ...]: every mask's gradient where no other is wanted.
+
+    In float32 at least. Raises ValueError where shapes, types or devices differ.
+    """
+    _check([*inputs, grad])
+    dots: Tensor = torch.ops.nascore.masked_dots(grad, list(inputs))
+    return dots
+
+
+def masked_dots_ref(grad: Tensor, inputs: Sequence[Tensor]) -> Tensor:
+    """The same in plain torch, which reads `grad` once for each."""
+    exact = torch.promote_types(grad.dtype, torch.float32)
+    return torch.stack([(grad.to(exact) * x.to(exact)).sum() for x in inputs])
+
+
+def _check(inputs: Sequence[Tensor], mask: Tensor | None = None) -> None:
     if not inputs or inputs[0].dim() < 1:
         raise ValueError("inputs: give at least one tensor [N, ...]")
     first = inputs[0]
     for j, x in enumerate(inputs):
         if (x.shape, x.dtype, x.device) != (first.shape, first.dtype, first.device):
             raise ValueError(f"inputs: number {j} is {_told(x)}, the first is {_told(first)}")
+    if mask is None:
+        return
     if mask.shape not in ((len(inputs),), (first.shape[0], len(inputs))):
         wanted = f"[{len(inputs)}] or [{first.shape[0]}, {len(inputs)}]"
         raise ValueError(f"mask: {len(inputs)} inputs want {wanted}, not {list(mask.shape)}")
@@ -89,7 +108,7 @@ def _forward(inputs: list[Tensor], mask: Tensor) -> Tensor:
 
 
 def _backward(grad: Tensor, inputs: list[Tensor], mask: Tensor) -> list[Tensor]:
-    _check([*inputs, grad], mask.new_empty(len(inputs) + 1))
+    _check([*inputs, grad])
     _check(inputs, mask)
     _, kernel = _kernels(grad)
     given, masks = _as_first(inputs), mask.contiguous()
@@ -99,6 +118,17 @@ def _backward(grad: Tensor, inputs: list[Tensor], mask: Tensor) -> list[Tensor]:
     read = [x.data_ptr() for x in given]
     rows = _rows(mask, arrived)
     kernel(arrived.data_ptr(), read, masks.data_ptr(), *rows, of_inputs, of_mask)
+    return found
+
+
+def _dots(grad: Tensor, inputs: list[Tensor]) -> Tensor:
+    _check([*inputs, grad])
+    _, kernel = _kernels(grad)
+    given = _as_first(inputs)
+    arrived = grad.contiguous(memory_format=_format(given[0]))
+    found = grad.new_empty(len(inputs))
+    read, nothing = [x.data_ptr() for x in given], [0] * len(inputs)
+    kernel(arrived.data_ptr(), read, 0, 1, arrived.numel(), nothing, found.data_ptr())
     return found
 
 
@@ -115,6 +145,10 @@ def _backward_fake(grad: Tensor, inputs: list[Tensor], mask: Tensor) -> list[Ten
     ]
 
 
+def _dots_fake(grad: Tensor, inputs: list[Tensor]) -> Tensor:
+    return grad.new_empty(len(inputs), dtype=torch.promote_types(grad.dtype, torch.float32))
+
+
 def _save(ctx: Any, inputs: tuple[list[Tensor], Tensor], output: Tensor) -> None:
     given, mask = inputs
     ctx.save_for_backward(*given, mask)
@@ -126,10 +160,15 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[list[Tensor], Tensor]:
     return of_inputs, of_mask
 
 
+# On devices without a kernel of ours. MaskConnect wants no more than these two.
+library.impl("masked_sum", masked_sum_ref, "CompositeExplicitAutograd")
+library.impl("masked_dots", masked_dots_ref, "CompositeExplicitAutograd")
 library.impl("masked_sum", _forward, "CPU")
 library.impl("masked_sum_backward", _backward, "CPU")
+library.impl("masked_dots", _dots, "CPU")
 torch.library.register_fake("nascore::masked_sum", _forward_fake, lib=library)
 torch.library.register_fake("nascore::masked_sum_backward", _backward_fake, lib=library)
+torch.library.register_fake("nascore::masked_dots", _dots_fake, lib=library)
 torch.library.register_autograd(
     "nascore::masked_sum", _differentiate, setup_context=_save, lib=library
 )
