@@ -1,4 +1,4 @@
-"""`fit` beside a loop written by hand for the same network, without augmentation and validation.
+"""`fit` beside a loop by hand for the same network, and candidates beside torch's operators.
 
 The plain loop is what one writes first, the tuned one has what `fit` has: channels last and the
 fused optimizer.
@@ -15,9 +15,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from nascore import tasks
-from nascore.networks import Recipe, accuracy, build, fit
-from nascore.spaces import BlockSpace, Skeleton
+from nascore import methods, tasks
+from nascore.agents.random import Random
+from nascore.networks import Recipe, accuracy, build, build_net, fit
+from nascore.networks.modules import SepConv
+from nascore.spaces import BlockSpace, CellSpace, Skeleton
 from nascore.tasks import Task
 from side_by_side import Compare, Route
 
@@ -84,3 +86,48 @@ def test_fit_against_a_loop_by_hand(
         {"nascore": Route(ours, images), "tuned by hand": by(True), "plain by hand": by(False)},
         agree,
     )
+
+
+@pytest.mark.parametrize("method", ["nasnet", "blockqnn"])
+@pytest.mark.parametrize("size", [8, 32])
+def test_candidates(compare: Compare, method: str, size: int) -> None:
+    """A step of candidates of a small preset; the rival runs torch's operators channels last."""
+    config: Any = methods.config(method, "small")
+    space = CellSpace() if method == "nasnet" else BlockSpace()
+    networks: list[nn.Module] = []
+    for proposal in Random(space, 5).ask(40):
+        try:
+            net = config.skeleton.expand(proposal.architecture, (3, size, size), 10)
+        except ValueError:  # too wide
+            continue
+        if len(networks) < 4 and 1e5 < net.macs * 64 / size**2 < 1e7:
+            networks.append(build_net(net).to(memory_format=torch.channels_last).train())
+    x = torch.randn(config.recipe.batch, 3, size, size)
+    x, y = x.contiguous(memory_format=torch.channels_last), torch.arange(len(x)) % 10
+
+    def steps(of: list[nn.Module]) -> Route:
+        def run() -> torch.Tensor:
+            for network in of:
+                network.zero_grad()
+                loss = F.cross_entropy(network(x), y)
+                loss.backward()
+            return loss
+
+        return Route(run, len(of) * len(x))
+
+    def agree(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-2)
+
+    assert len(networks) == 4
+    routes = {"nascore": steps(networks), "eager, channels last": steps(list(map(plain, networks)))}
+    compare(f"a step of {method}'s candidates, {size}x{size}", "images", routes, agree)
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """A copy whose separable convolutions are torch's operators, one by one."""
+    network = copy.deepcopy(network)
+    for name, row in list(network.named_children()):
+        if isinstance(row, SepConv):
+            parts = nn.ReLU(), row.depthwise, row.pointwise, row.norm
+            setattr(network, name, nn.Sequential(*parts))
+    return network

@@ -71,13 +71,20 @@ def scaled(task: Task, config: Config, most: int) -> Architecture:
 
 
 def compared(
-    task: Task, config: Config, seed: int, smaller: float, lost: float, out: Path
+    task: Task,
+    config: Config,
+    last: Sequence[str],
+    seed: int,
+    smaller: float,
+    lost: float,
+    out: Path,
 ) -> tuple[Compression, dict[str, Trained]]:
     """The networks of one seed by their arm, the teacher's first, and the reward that judges.
 
     The reward asks for students `smaller` times smaller that lose at most `lost` of the accuracy.
     The accuracy counts for students that are trained at length, the size where the best of all are
-    chosen; while the policies learn, the reward alone tells them to be small.
+    chosen; while the policies learn, the reward alone tells them to be small. In the end all are
+    trained by the config's final recipe with the settings `last`.
     """
     run = out / f"{Path(task.name).name}-{seed}"
     module = ResNet(task.shape[0], task.classes, config.blocks, config.widths)
@@ -102,10 +109,11 @@ def compared(
         trials[arm] = searched(task, given, seed, chance, folder)
         print(f"{folder.name}: {figures(given, trials[arm])}", flush=True)
     lesson = taught(given, run, task)
+    recipe = methods.with_settings(config, [f"final.{setting}" for setting in last]).final
 
     def train(arm: str, student: Architecture) -> None:
-        model = run.with_name(f"{run.name}-{arm.replace(' ', '-')}")
-        plan = (task, config.skeleton, config.final, seed, model)
+        model = run.with_name("-".join([run.name, *arm.split(), *last]))
+        plan = (task, config.skeleton, recipe, seed, model)
         found[arm] = retrain(student, *plan, taught=lesson)
 
     for arm, its_trials in trials.items():
@@ -172,6 +180,7 @@ def main() -> None:
     parser.add_argument("--smaller", type=float, default=5.0, help="times, at least")
     parser.add_argument("--lost", type=float, default=0.01, help="of validation accuracy, at most")
     parser.add_argument("--set", nargs="*", default=[], help="settings of the method")
+    parser.add_argument("--last", nargs="*", default=[], help="of the table's trainings")
     parser.add_argument("--out", type=Path, default=Path("runs/n2n"))
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -180,7 +189,7 @@ def main() -> None:
     began = time.process_time()
     seeds = []
     for seed in range(given.first_seed, given.first_seed + given.seeds):
-        seeds.append(compared(task, config, seed, given.smaller, given.lost, given.out))
+        seeds.append(compared(task, config, given.last, seed, given.smaller, given.lost, given.out))
         print(f"\n{table(task, given.lost, seeds)}\n", flush=True)
     print(f"{time.process_time() - began:,.0f} CPU seconds")
     print({name: value for name, value in asdict(config).items() if name != "limits"})

@@ -117,6 +117,7 @@ def test_no_convolution_of_torch_is_left() -> None:
     fused, x = fuse(a_network()), images(2, 16)
     with torch.inference_mode(), torch.profiler.profile() as profile:
         fused(x)
+        cell([x], fused.program, fused.weights, fused.shapes)
     names = {event.key for event in profile.key_averages()}
     assert "nascore::cell" in names
     assert not [name for name in names if "conv" in name or "batch_norm" in name]

@@ -1,6 +1,6 @@
 #include <algorithm>
+#include <sstream>
 #include <stdexcept>
-#include <string>
 
 #include "nascore/program.hpp"
 
@@ -32,32 +32,35 @@ class Checker {
     const std::int64_t needed = weights_of(at_);
     const bool may_lack = at_.kernel == Kernel::kCopy && at_.weights == -1;
     require(needed == 0 || may_lack || (at_.weights >= 0 && at_.weights + needed <= weights),
-            "its weights lie beyond the " + std::to_string(weights) + " that there are");
+            "its weights lie beyond the ", weights, " that there are");
   }
 
  private:
-  void require(bool holds, const std::string& rule) const {
+  // What is wrong is only worded where something is: this runs before every call of a program.
+  template <class... Words>
+  void require(bool holds, const Words&... words) const {
     if (holds) return;
-    throw std::invalid_argument("program: instruction " + std::to_string(number_) + ": " + rule);
+    std::ostringstream message;
+    message << "program: instruction " << number_ << ": ";
+    (message << ... << words);
+    throw std::invalid_argument(message.str());
   }
 
-  void place(const std::string& verb, std::int32_t number, const std::vector<std::int64_t>& sizes,
+  void place(const char* verb, std::int32_t number, const std::vector<std::int64_t>& sizes,
              std::int64_t at, std::int64_t channel, std::int64_t stride, Shape shape,
              std::int64_t buffers) const {
-    require(channel >= 0 && stride >= 1 && channel + shape.channels <= stride,
-            "it " + verb + " channels beyond those of a pixel");
+    require(channel >= 0 && stride >= 1 && channel + shape.channels <= stride, "it ", verb,
+            " channels beyond those of a pixel");
     require(shape.height <= kMaxExtent && shape.width <= kMaxExtent, "an image is too large");
     const std::int64_t size = shape.height * shape.width * stride;
     if (number == -1) {
-      require(at >= 0 && at + size <= buffers, "it " + verb + " beyond the buffers");
+      require(at >= 0 && at + size <= buffers, "it ", verb, " beyond the buffers");
       return;
     }
-    require(
-        0 <= number && number < static_cast<std::int64_t>(sizes.size()),
-        "it " + verb + " number " + std::to_string(number) + " of " + std::to_string(sizes.size()));
+    require(0 <= number && number < static_cast<std::int64_t>(sizes.size()), "it ", verb,
+            " number ", number, " of ", sizes.size());
     const std::int64_t there = sizes[static_cast<std::size_t>(number)];
-    require(size == there, "it " + verb + " " + std::to_string(size) + " numbers where there are " +
-                               std::to_string(there));
+    require(size == there, "it ", verb, " ", size, " numbers where there are ", there);
   }
 
   void shapes() const {

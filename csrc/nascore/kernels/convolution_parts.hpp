@@ -112,6 +112,16 @@ void tile(const float* const* pixels, const Taps& taps, const float* weights, co
   }
 }
 
+// As many pixels as are left, at most P.
+template <int P, int V>
+void rest(const float* const* pixels, std::int64_t count, const Taps& taps, const float* weights,
+          const float* bias, const Target& target, float* to, std::int64_t channels) {
+  if constexpr (P > 0) {
+    if (count == P) return tile<P, V>(pixels, taps, weights, bias, target, to, channels);
+    rest<P - 1, V>(pixels, count, taps, weights, bias, target, to, channels);
+  }
+}
+
 template <int V>
 void panel(const float* const* pixels, std::int64_t count, const Taps& taps, const float* weights,
            const float* bias, const Target& target, float* to, std::int64_t channels) {
@@ -119,9 +129,8 @@ void panel(const float* const* pixels, std::int64_t count, const Taps& taps, con
   for (; p + kPixels <= count; p += kPixels) {
     tile<kPixels, V>(pixels + p, taps, weights, bias, target, to + p * target.stride, channels);
   }
-  for (; p < count; ++p) {
-    tile<1, V>(pixels + p, taps, weights, bias, target, to + p * target.stride, channels);
-  }
+  rest<kPixels - 1, V>(pixels + p, count - p, taps, weights, bias, target, to + p * target.stride,
+                       channels);
 }
 
 // The pixels in their order, at most this many at once, whose addresses lie on the stack.
@@ -152,48 +161,41 @@ void multiply(Address address, std::int64_t count, const Taps& taps, const float
   }
 }
 
-// Depthwise: P neighbouring pixels of a row, all channels.
+// Depthwise: a vector of channels of P neighbouring pixels of a row.
 template <int P, int K, int S, int D>
 void depthwise_tile(const float* x, std::int64_t row, std::int64_t channels, const float* weights,
                     float* out) {
-  for (std::int64_t c = 0; c < channels; c += kLanes) {
-    Vector sums[P] = {};
+  Vector sums[P] = {};
 #pragma GCC unroll 1
-    for (int ky = 0; ky < K; ++ky) {
-      const float* const from = x + ky * D * row + c;
-      const float* const w = weights + ky * K * channels + c;
-      Vector taps[K];
+  for (int ky = 0; ky < K; ++ky, x += D * row, weights += K * channels) {
+    Vector taps[K];
 #pragma GCC unroll 8
-      for (int kx = 0; kx < K; ++kx) taps[kx] = load(w + kx * channels);
+    for (int kx = 0; kx < K; ++kx) taps[kx] = load(weights + kx * channels);
 #pragma GCC unroll 32
-      for (int i = 0; i <= (P - 1) * S + (K - 1) * D; ++i) {
-        const Vector value = load(from + i * channels);
+    for (int i = 0; i <= (P - 1) * S + (K - 1) * D; ++i) {
+      const Vector value = load(x + i * channels);
 #pragma GCC unroll 8
-        for (int p = 0; p < P; ++p) {
-          const int reach = i - p * S;
-          if (reach >= 0 && reach % D == 0 && reach / D < K) sums[p] += value * taps[reach / D];
-        }
+      for (int p = 0; p < P; ++p) {
+        const int reach = i - p * S;
+        if (reach >= 0 && reach % D == 0 && reach / D < K) sums[p] += value * taps[reach / D];
       }
     }
-#pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) store(out + p * channels + c, sums[p]);
   }
+#pragma GCC unroll 8
+  for (int p = 0; p < P; ++p) store(out + p * channels, sums[p]);
 }
 
 // The same of one pixel, of any kernel, stride and dilation.
 inline void depthwise_pixel(const Instruction& at, const float* x, std::int64_t row,
                             std::int64_t channels, const float* weights, float* out) {
-  for (std::int64_t c = 0; c < channels; c += kLanes) {
-    Vector sum{};
-    const float* w = weights + c;
-    for (int ky = 0; ky < at.kernel_height; ++ky) {
-      const float* from = x + ky * at.dilation * row + c;
-      for (int kx = 0; kx < at.kernel_width; ++kx, w += channels) {
-        sum += load(from + kx * at.dilation * channels) * load(w);
-      }
+  Vector sum{};
+  for (int ky = 0; ky < at.kernel_height; ++ky) {
+    const float* from = x + ky * at.dilation * row;
+    for (int kx = 0; kx < at.kernel_width; ++kx, weights += channels) {
+      sum += load(from + kx * at.dilation * channels) * load(weights);
     }
-    store(out + c, sum);
   }
+  store(out, sum);
 }
 
 using Tile = void (*)(const float*, std::int64_t, std::int64_t, const float*, float*);
@@ -216,19 +218,27 @@ Tile tile_of(const Instruction& at) {
   return nullptr;
 }
 
-// One row of `width` output pixels.
+// One row of `width` output pixels, vector by vector so that what lies under it stays in the cache.
 inline void depthwise_row(const Instruction& at, const float* from, std::int64_t row,
                           std::int64_t channels, const float* weights, float* to, int width) {
-  int x = 0;
-  const auto tiles = [&](Tile tile, int pixels) {
-    for (; tile != nullptr && x + pixels <= width; x += pixels) {
-      tile(from + x * at.stride * channels, row, channels, weights, to + x * channels);
+  const Tile wide = tile_of<8>(at), narrow = tile_of<4>(at);
+  const std::int64_t step = at.stride * channels;
+  for (std::int64_t c = 0; c < channels; c += kLanes) {
+    const float *x = from + c, *const w = weights + c;
+    float* out = to + c;
+    int left = width;
+    const auto tiles = [&](Tile tile, int pixels) {
+      for (; tile != nullptr && left >= pixels; left -= pixels) {
+        tile(x, row, channels, w, out);
+        x += pixels * step;
+        out += pixels * channels;
+      }
+    };
+    tiles(wide, 8);
+    tiles(narrow, 4);
+    for (; left > 0; --left, x += step, out += channels) {
+      depthwise_pixel(at, x, row, channels, w, out);
     }
-  };
-  tiles(tile_of<8>(at), 8);
-  tiles(tile_of<4>(at), 4);
-  for (; x < width; ++x) {
-    depthwise_pixel(at, from + x * at.stride * channels, row, channels, weights, to + x * channels);
   }
 }
 

@@ -22,47 +22,86 @@ inline float* pixel_of(const Work& work, std::int64_t y, std::int64_t x) {
   return work.to + (y * at.out_width + x) * at.to_stride;
 }
 
-// A window's part of the input.
-struct Pixels {
-  const float* first;
-  std::int64_t row, stride;  // floats from a pixel to the one below, and to the next
-  int height, width;
-};
+template <bool kMax>
+Vector none() {
+  return all(kMax ? -std::numeric_limits<float>::infinity() : 0);
+}
 
-// The largest or the sum of channels c and after, of which `wanted` are read where kTail.
-template <bool kMax, bool kTail>
-inline Vector pooled(const Pixels& under, std::int64_t c, std::int64_t wanted) {
-  const auto read = [&](const float* x) { return kTail ? load(x, wanted) : load(x); };
-  Vector value = all(kMax ? -std::numeric_limits<float>::infinity() : 0);
-  const float* row = under.first + c;
-  for (int i = 0; i < under.height; ++i, row += under.row) {
-    const float* from = row;
-    for (int j = 0; j < under.width; ++j, from += under.stride) {
-      value = kMax ? larger(read(from), value) : value + read(from);
-    }
+template <bool kMax>
+Vector join(Vector a, Vector b) {
+  return kMax ? larger(a, b) : a + b;
+}
+
+// Rows [top, bottom) of the input, from channel c on; `read` takes an address.
+template <bool kMax, class Read>
+inline Vector column(const float* from, std::int64_t row, int rows, const Read& read) {
+  if (rows == 3) {  // most are
+    return join<kMax>(join<kMax>(read(from), read(from + row)), read(from + 2 * row));
   }
+  Vector value = none<kMax>();
+  for (int i = 0; i < rows; ++i, from += row) value = join<kMax>(value, read(from));
   return value;
+}
+
+// A row of 3-wide windows at stride 1: each column of the input is joined once, for three of them.
+template <bool kMax, class Read>
+void pool_row(const Instruction& at, const float* from, int rows, std::int64_t c, float* to,
+              const Read& read) {
+  const std::int64_t row = std::int64_t{at.in_width} * at.from_stride;
+  const auto share = [&](int width) {
+    return all(kMax ? 1 : 1.0f / static_cast<float>(rows * width));
+  };
+  const Vector whole = share(3), edge = share(std::min(at.in_width, 2));
+  Vector before = none<kMax>(), here = column<kMax>(from, row, rows, read);
+  for (int x = 0; x < at.out_width; ++x, to += at.to_stride) {
+    from += at.from_stride;
+    const bool last = x + 1 == at.in_width;
+    const Vector after = last ? none<kMax>() : column<kMax>(from, row, rows, read);
+    const Vector value = join<kMax>(join<kMax>(before, here), after);
+    write(at, to, c, value * (last || x == 0 ? edge : whole));
+    before = here;
+    here = after;
+  }
+}
+
+// A row of any windows.
+template <bool kMax, class Read>
+void pool_any(const Instruction& at, const float* from, int rows, std::int64_t c, float* to,
+              const Read& read) {
+  const std::int64_t row = std::int64_t{at.in_width} * at.from_stride;
+  for (int x = 0; x < at.out_width; ++x, to += at.to_stride) {
+    const int left = std::max(x * at.stride - at.pad_left, 0);
+    const int right = std::min(x * at.stride - at.pad_left + at.kernel_width, at.in_width);
+    Vector value = none<kMax>();
+    for (int i = left; i < right; ++i) {
+      value = join<kMax>(value, column<kMax>(from + i * at.from_stride, row, rows, read));
+    }
+    const int pixels = rows * (right - left);
+    write(at, to, c, kMax ? value : value * all(1.0f / static_cast<float>(pixels)));
+  }
 }
 
 template <bool kMax>
 void pool(const Work& work) {
   const Instruction& at = *work.instruction;
   const std::int64_t row = std::int64_t{at.in_width} * at.from_stride;
-  const std::int64_t whole = at.out_channels / kLanes * kLanes;
+  const bool slides = at.kernel_width == 3 && at.stride == 1 && at.pad_left == 1;
   for (int y = work.first; y < work.last; ++y) {
     const int top = std::max(y * at.stride - at.pad_top, 0);
     const int bottom = std::min(y * at.stride - at.pad_top + at.kernel_height, at.in_height);
-    for (int x = 0; x < at.out_width; ++x) {
-      const int left = std::max(x * at.stride - at.pad_left, 0);
-      const int right = std::min(x * at.stride - at.pad_left + at.kernel_width, at.in_width);
-      const float* const first = work.from + top * row + left * at.from_stride;
-      const Pixels under{first, row, at.from_stride, bottom - top, right - left};
-      const Vector share = all(kMax ? 1 : 1.0f / static_cast<float>(under.height * under.width));
-      float* const to = pixel_of(work, y, x);
-      std::int64_t c = 0;
-      for (; c < whole; c += kLanes) write(at, to, c, pooled<kMax, false>(under, c, 0) * share);
-      if (c < at.out_channels) {
-        write(at, to, c, pooled<kMax, true>(under, c, at.out_channels - c) * share);
+    for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {
+      const std::int64_t wanted = at.out_channels - c;
+      const float* const from = work.from + top * row + c;
+      const auto some = [&](const auto& read) {
+        float* const to = pixel_of(work, y, 0);
+        const int rows = bottom - top;
+        slides ? pool_row<kMax>(at, from, rows, c, to, read)
+               : pool_any<kMax>(at, from, rows, c, to, read);
+      };
+      if (wanted >= kLanes) {
+        some([](const float* x) { return load(x); });
+      } else {
+        some([=](const float* x) { return load(x, wanted); });
       }
     }
   }
@@ -72,10 +111,11 @@ void copy(const Work& work) {
   const Instruction& at = *work.instruction;
   const float* const scale = at.weights < 0 ? nullptr : work.weights;
   const float* const shift = scale + padded(at.out_channels);
+  const bool same = at.in_height == at.out_height && at.in_width == at.out_width;
   for (std::int64_t y = work.first; y < work.last; ++y) {
-    const std::int64_t row = y * at.in_height / at.out_height;
+    const std::int64_t row = same ? y : y * at.in_height / at.out_height;
     for (std::int64_t x = 0; x < at.out_width; ++x) {
-      const std::int64_t column = x * at.in_width / at.out_width;
+      const std::int64_t column = same ? x : x * at.in_width / at.out_width;
       const float* const from = work.from + (row * at.in_width + column) * at.from_stride;
       float* const to = pixel_of(work, y, x);
       for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nascore import _core
 from nascore.networks.build import Network
 from nascore.networks.modules import FactorizedReduce, SepConv
-from nascore.ops import cell
+from nascore.ops.cell import cell, run_program
 
 _CONVOLUTION, _SEPARABLE, _COPY = map(_core.KERNELS.index, ("conv", "sep_conv", "copy"))
 
@@ -53,7 +53,9 @@ class Fused(nn.Module):
 
     def exits(self, *images: Tensor) -> list[Tensor]:
         """Of each output, [n, classes] of logits, [n, C, H, W] of others."""
-        found = cell(images, self.program, self.weights, self.shapes)
+        # Torch's dispatcher takes longer than a small cell does; what traces has to see it.
+        run = cell if torch.compiler.is_compiling() else run_program
+        found = run(images, self.program, self.weights, self.shapes)
         return [y.flatten(1) if y.shape[2] == y.shape[3] == 1 else y for y in found]
 
     def forward(self, *images: Tensor) -> Tensor:

@@ -26,9 +26,10 @@ def cell(
     return found
 
 
-def _run(
+def run_program(
     inputs: Sequence[Tensor], program: Tensor, weights: Tensor, shapes: Sequence[int]
 ) -> list[Tensor]:
+    """`cell` on a CPU, without the dispatcher of torch."""
     found = _empty(inputs, program, weights, shapes)
     given = [x.contiguous(memory_format=torch.channels_last) for x in inputs]
     program, weights = program.contiguous(), weights.contiguous()
@@ -76,5 +77,5 @@ def _empty(
     ]
 
 
-library.impl("cell", _run, "CPU")
+library.impl("cell", run_program, "CPU")
 torch.library.register_fake("nascore::cell", _empty, lib=library)
