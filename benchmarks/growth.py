@@ -124,11 +124,16 @@ def draw(path: Path, panels: dict[tuple[str, str], dict[str, Points]], title: st
     for axis, ((x, y), lines) in zip(axes.flat, panels.items(), strict=True):
         for name, points in lines.items():
             axis.plot(list(points), list(points.values()), "o-", ms=3, label=name)
-        axis.set(xlabel=x, ylabel=y, ylim=(0, None))
-        if max(map(max, lines.values())) > 100:
+        ends = [end for points in lines.values() for end in points.items()]
+        xs, ys = zip(*ends, strict=True)
+        if max(xs) > 100:
             axis.set_xscale("log")
-        if any(lines):
-            axis.legend(fontsize=8)
+        if max(ys) > 20 * min(ys):
+            axis.set_yscale("log")
+        else:
+            axis.set_ylim(0, 1.1 * max(ys))
+        axis.set(xlabel=x, ylabel=y)
+        axis.legend(fontsize=8)
     figure.suptitle(title, fontsize=9)
     figure.savefig(path, dpi=100)
 
