@@ -88,7 +88,9 @@ def test_training_gives_the_gradients_of_the_reference(
     for ours, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours.double(), theirs, rtol=1e-3, atol=1e-3)
     ours_, theirs_ = gradients(found[0], given_), gradients(wanted[0], exact)
-    large = max(1, (wanted[2].min().item() + 1e-5) ** -0.5)  # gradients are, where a spread is small
+    large = max(
+        1, (wanted[2].min().item() + 1e-5) ** -0.5
+    )  # gradients are, where a spread is small
     for ours, theirs in zip(ours_, theirs_, strict=True):
         assert (ours.double() - theirs).norm() < 3e-4 * large * max(1.0, theirs.norm())
 
