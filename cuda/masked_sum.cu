@@ -128,7 +128,7 @@ __device__ void add(const Share<T, kWide>& share, const Pointers<const T>& input
 }
 
 template <class T, bool kWide>
-__global__ void __launch_bounds__(kThreads, 4)
+__global__ void __launch_bounds__(kThreads, kWide ? 4 : 2)
     masked_sum_kernel(const Pointers<const T> inputs, const T* mask, Part part, T* out) {
   __shared__ int active[kInputs];
   __shared__ float weights[kInputs];
@@ -210,7 +210,7 @@ __device__ void differentiate(const Share<T, kWide>& share, const Sums<T>& grad,
 }
 
 template <class T, bool kWide>
-__global__ void __launch_bounds__(kThreads, 4)
+__global__ void __launch_bounds__(kThreads, kWide ? 4 : 2)
     masked_sum_backward_kernel(const T* grad, const Pointers<const T> inputs, const T* mask,
                                Part part, const Pointers<T> of_inputs, float* partials) {
   __shared__ float weights[kInputs];
@@ -243,7 +243,7 @@ __global__ void __launch_bounds__(kThreads, 4)
 
 // partials [inputs, samples, chunks] -> of_mask [samples, inputs], one warp for each.
 template <class T>
-__global__ void __launch_bounds__(kThreads, 4)
+__global__ void __launch_bounds__(kThreads)
     mask_gradient_kernel(const float* partials, Part part, T* of_mask) {
   const std::size_t row = std::size_t{blockIdx.x} * (kThreads / kWarp) + threadIdx.x / kWarp;
   if (row >= part.samples * static_cast<std::size_t>(part.inputs)) return;  // a whole warp
