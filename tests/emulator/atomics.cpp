@@ -1,4 +1,6 @@
 // Atomic operations: threads run one at a time, so plain ones, but seen as atomic.
+#include <utility>
+
 #include "accesses.hpp"
 #include "device.hpp"
 
@@ -26,6 +28,11 @@ unsigned atomic_add(unsigned* address, unsigned value) {
 }
 unsigned long long atomic_add(unsigned long long* address, unsigned long long value) {
   return add(address, value, __builtin_return_address(0));
+}
+
+int atomic_exchange(int* address, int value) {
+  see_access(address, sizeof value, Access::kAtomic, __builtin_return_address(0));
+  return std::exchange(*address, value);
 }
 
 }  // namespace emulator

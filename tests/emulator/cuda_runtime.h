@@ -113,6 +113,7 @@ template <class T>
 T atomicAdd(T* address, std::common_type_t<T> value) {
   return emulator::atomic_add(address, value);
 }
+inline int atomicExch(int* address, int value) { return emulator::atomic_exchange(address, value); }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 
@@ -123,6 +124,10 @@ T __ldg(const T* address) {
 template <class T>
 T __ldcs(const T* address) {
   return *address;
+}
+template <class T>
+void __stwb(T* address, T value) {
+  *address = value;
 }
 template <class T>
 void __stcs(T* address, T value) {

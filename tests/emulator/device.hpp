@@ -34,6 +34,7 @@ float atomic_add(float* address, float value);
 int atomic_add(int* address, int value);
 unsigned atomic_add(unsigned* address, unsigned value);
 unsigned long long atomic_add(unsigned long long* address, unsigned long long value);
+int atomic_exchange(int* address, int value);
 void* dynamic_shared();
 
 // Runs one block to its end (block.cpp); false where it came to no good end.
