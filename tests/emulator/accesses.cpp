@@ -2,22 +2,20 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <map>
 #include <string>
 
 #include "device.hpp"
 #include "emulator.hpp"
+#include "fibers.hpp"
 
 namespace emulator {
 namespace {
 
-struct Memory {
-  std::uintptr_t begin;
-  std::size_t size;
-};
-
 bool instrumented = false;
-std::vector<Memory> arrays;
-Memory dynamic{0, 0};
+std::map<std::uintptr_t, std::size_t> memories;  // bytes by their begin
+std::uintptr_t dynamic = 0;                      // one of them that is shared memory
 Conflicts of_threads, of_blocks;
 int block_now = 0, thread_now = -1, steps_now = 0;
 
@@ -28,29 +26,22 @@ std::uint64_t mixed(std::uint64_t path, const void* code) {
   return (path ^ reinterpret_cast<std::uintptr_t>(code)) * 0x9E3779B97F4A7C15u;
 }
 
-bool within(const Memory& memory, std::uintptr_t address, std::size_t size) {
-  return address >= memory.begin && address + size <= memory.begin + memory.size;
-}
-
-bool beside(const Memory& memory, std::uintptr_t address, std::size_t size) {
-  return address + size > memory.begin - kGuard && address < memory.begin + memory.size + kGuard;
-}
-
-// What belongs to no such memory is a local variable or an argument.
+// What belongs to no memory is a local variable or an argument.
 Space space_of(std::uintptr_t address, std::size_t size, const void* code) {
-  const Memory* left = nullptr;
-  if (within(dynamic, address, size)) return Space::kShared;
-  for (const Memory& array : arrays) {
-    if (within(array, address, size)) return Space::kGlobal;
-    if (beside(array, address, size)) left = &array;
+  const void* pointer = reinterpret_cast<const void*>(address);
+  if (Fiber::owns(pointer)) return Space::kOutside;
+  if (in_static_shared(pointer, size)) return Space::kShared;
+  const auto next = memories.upper_bound(address + kGuard);
+  if (next == memories.begin()) return Space::kOutside;
+  const auto [begin, bytes] = *std::prev(next);
+  if (address >= begin + bytes + kGuard) return Space::kOutside;
+  const bool shared = begin == dynamic;
+  if (address < begin || address + size > begin + bytes) {
+    add_problem("access outside of " + std::string(shared ? "dynamic shared" : "device") +
+                " memory at " + line_of(code));
+    return Space::kOutside;
   }
-  if (in_static_shared(reinterpret_cast<const void*>(address), size)) return Space::kShared;
-  if (left) {
-    add_problem(std::string("access outside of ") +
-                (left->begin == dynamic.begin ? "dynamic shared" : "device") + " memory at " +
-                line_of(code));
-  }
-  return Space::kOutside;
+  return shared ? Space::kShared : Space::kGlobal;
 }
 
 void add_race(const char* who, const void* one, const void* other) {
@@ -63,22 +54,20 @@ void add_race(const char* who, const void* one, const void* other) {
 bool sees_accesses() { return instrumented; }
 
 void add_memory(const void* memory, std::size_t bytes) {
-  arrays.push_back({reinterpret_cast<std::uintptr_t>(memory), bytes});
+  memories[reinterpret_cast<std::uintptr_t>(memory)] = bytes;
 }
 
 void remove_memory(const void* memory) {
-  const auto begin = reinterpret_cast<std::uintptr_t>(memory);
-  arrays.erase(std::find_if(arrays.begin(), arrays.end(),
-                            [&](const Memory& array) { return array.begin == begin; }));
+  memories.erase(reinterpret_cast<std::uintptr_t>(memory));
 }
 
 void see_launch() { of_blocks.clear(); }
 
-void see_block(int block, const void* dynamic_shared, std::size_t bytes) {
+void see_block(int block, const void* dynamic_shared) {
   of_threads.clear();
   end_requests();
   block_now = block;
-  dynamic = {reinterpret_cast<std::uintptr_t>(dynamic_shared), bytes};
+  dynamic = reinterpret_cast<std::uintptr_t>(dynamic_shared);
   for (auto& path : calls) path.clear();
 }
 

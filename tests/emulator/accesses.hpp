@@ -11,7 +11,7 @@ namespace emulator {
 
 // The scheduler says what happens next.
 void see_launch();
-void see_block(int block, const void* dynamic_shared, std::size_t bytes);
+void see_block(int block, const void* dynamic_shared);
 void see_thread(int thread, int warp_steps);  // runs now; -1: none
 void see_barrier();
 

@@ -109,6 +109,10 @@ void Fiber::resume() {
   running = nullptr;
 }
 
+bool Fiber::owns(const void* address) {
+  return running && address >= running->stack_ && address < running->stack_ + kStack;
+}
+
 void Fiber::pause() { running->leave(false); }
 
 }  // namespace emulator

@@ -16,6 +16,9 @@ class Fiber {
   // Goes back to where the running fiber was resumed.
   static void pause();
 
+  // Whether the running fiber has this in its stack.
+  static bool owns(const void* address);
+
   bool finished() const { return finished_; }
 
  private:

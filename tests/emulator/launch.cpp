@@ -105,13 +105,13 @@ void launch(const Launch& launch, std::function<void()> body) {
                 static_cast<unsigned>(i / gridDim.x / gridDim.y)};
     spoil_static_shared();
     std::memset(dynamic, 0xFF, launch.shared);
-    see_block(static_cast<int>(i), dynamic, launch.shared);
+    see_block(static_cast<int>(i), dynamic);
     if (!run_block(launch.block, order)) {
       last_error = cudaErrorLaunchFailure;
       break;
     }
   }
-  see_block(0, nullptr, 0);
+  see_block(0, nullptr);
 }
 
 }  // namespace emulator

@@ -18,24 +18,22 @@ struct Float16 {
   Float16() = default;
   Float16(float value) : bits(rounded(value)) {}
   operator float() const {
-    constexpr int kBias = (1 << (Exponent - 1)) - 1;
-    const int exponent = (bits >> Mantissa) & ((1 << Exponent) - 1);
-    const float fraction = static_cast<float>(bits & ((1 << Mantissa) - 1));
-    float size = 0;
-    if (exponent == (1 << Exponent) - 1) {
-      size = fraction == 0 ? INFINITY : NAN;
-    } else if (exponent == 0) {
-      size = std::ldexp(fraction, 1 - kBias - Mantissa);
-    } else {
-      size = std::ldexp(fraction + (1 << Mantissa), exponent - kBias - Mantissa);
-    }
-    return std::copysign(size, bits & 0x8000 ? -1.0f : 1.0f);
+    // The float of the same fraction and exponent field is off by a power of 2.
+    const std::uint32_t shifted = static_cast<std::uint32_t>(bits & 0x7FFF) << (23 - Mantissa);
+    float size;
+    std::memcpy(&size, &shifted, sizeof size);
+    size *= kScale;
+    if ((bits >> Mantissa & kLargest) == kLargest) size = bits << (16 - Mantissa) & 0xFFFF ? NAN : INFINITY;
+    return bits & 0x8000 ? -size : size;
   }
 
  private:
+  static constexpr int kBias = (1 << (Exponent - 1)) - 1;
+  static constexpr int kLargest = (1 << Exponent) - 1;  // the exponent field of what is not finite
+  static constexpr float kScale = Exponent == 8 ? 1.0f : 0x1p112f;  // 2^(127 - kBias)
+  static_assert(Exponent == 8 || Exponent == 5);
+
   static std::uint16_t rounded(float value) {
-    constexpr int kBias = (1 << (Exponent - 1)) - 1;
-    constexpr int kLargest = (1 << Exponent) - 1;
     const int sign = std::signbit(value) ? 0x8000 : 0;
     if (std::isnan(value)) return 0x7FFF;
     int exponent = 1 - kBias;

@@ -70,6 +70,8 @@ Program read_program() {
       }
     }
   }
+  std::sort(program.shared.begin(), program.shared.end(),
+            [](const Symbol& a, const Symbol& b) { return a.address < b.address; });
   return program;
 }
 
@@ -129,9 +131,11 @@ std::size_t static_shared(const void* kernel) {
 bool in_static_shared(const void* pointer, std::size_t size) {
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
   const auto& arrays = program().shared;
-  return std::any_of(arrays.begin(), arrays.end(), [&](const Symbol& array) {
-    return address >= array.address && address + size <= array.address + array.size;
-  });
+  const auto next = std::upper_bound(
+      arrays.begin(), arrays.end(), address,
+      [](std::uintptr_t address, const Symbol& array) { return address < array.address; });
+  if (next == arrays.begin()) return false;
+  return address + size <= std::prev(next)->address + std::prev(next)->size;
 }
 
 void spoil_static_shared() {

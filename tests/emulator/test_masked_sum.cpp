@@ -12,8 +12,9 @@ namespace {
 
 constexpr cudaStream_t kNoStream{};
 
-// How far a sum may be off, per unit of the sum of its terms' sizes: a rounding to T at the end and
-// one after each 32 inputs, and float32 in between.
+// How far a sum may be off: by a rounding to T, of the sum, and by those of float32 before, of the
+// sum of its terms' sizes.
+constexpr double kFloat = 0x1p-20;
 template <class T>
 constexpr double kStep = 0x1p-24;
 template <>
@@ -56,32 +57,39 @@ struct Problem {
   }
 };
 
+// A sum in double precision and the sum of its terms' sizes.
+struct Wanted {
+  double sum = 0, sizes = 0;
+  void add(double a, double b) {
+    sum += a * b;
+    sizes += std::fabs(a * b);
+  }
+};
+
 template <class T>
-void check_near(T got, double wanted, double sizes, double steps) {
-  CHECK(std::fabs(as_double(got) - wanted) <= steps * kStep<T> * std::fabs(wanted) + 0x1p-20 * sizes);
+void check_near(T got, const Wanted& wanted, double of_sizes) {
+  CHECK(std::fabs(as_double(got) - wanted.sum) <=
+        kStep<T> * std::fabs(wanted.sum) + of_sizes * wanted.sizes);
 }
 
 template <class T>
 void test_forward(MaskedShape shape, std::size_t shift) {
   const Problem<T> problem(shape, shift, true);
   const auto inputs = static_cast<std::size_t>(shape.inputs);
+  std::vector<Wanted> wanted(shape.samples * shape.size);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    for (std::size_t j = 0; j < inputs; ++j) {
+      const double weight = as_double(problem.mask[i / shape.size * inputs + j]);
+      if (weight != 0) wanted[i].add(weight, as_double(problem.pointers[j][i]));
+    }
+  }
+  const double of_sizes = kFloat + (shape.inputs > 32 ? kStep<T> : 0);
   emulator::in_orders([&] {
-    Array<T> out(shape.samples * shape.size + shift);
+    Array<T> out(wanted.size() + shift);
     CHECK_EQ(nascore::cuda::masked_sum(problem.pointers.data(), problem.mask.data(), shape,
                                        out.data() + shift, kNoStream),
              cudaSuccess);
-    for (std::size_t i = 0; i < shape.samples * shape.size; ++i) {
-      double wanted = 0, sizes = 0;
-      for (std::size_t j = 0; j < inputs; ++j) {
-        const double weight = as_double(problem.mask[i / shape.size * inputs + j]);
-        if (weight == 0) continue;
-        const double term = weight * as_double(problem.pointers[j][i]);
-        wanted += term;
-        sizes += std::fabs(term);
-      }
-      const double rounded = shape.inputs > 32 ? 2 * kStep<T> * sizes / 0x1p-20 : 0;
-      check_near(out[i + shift], wanted, sizes + rounded, 1.0);
-    }
+    for (std::size_t i = 0; i < wanted.size(); ++i) check_near(out[i + shift], wanted[i], of_sizes);
   });
 }
 
@@ -90,6 +98,15 @@ void test_backward(MaskedShape shape, std::size_t shift) {
   const Problem<T> problem(shape, shift, false);
   const auto inputs = static_cast<std::size_t>(shape.inputs);
   const std::size_t elements = shape.samples * shape.size;
+  const T* const grad = problem.grad.data() + shift;
+  std::vector<Wanted> of_inputs(elements * inputs), of_masks(problem.mask.size());
+  for (std::size_t i = 0; i < elements; ++i) {
+    for (std::size_t j = 0; j < inputs; ++j) {
+      const std::size_t m = i / shape.size * inputs + j;
+      of_inputs[j * elements + i].add(as_double(problem.mask[m]), as_double(grad[i]));
+      of_masks[m].add(as_double(problem.pointers[j][i]), as_double(grad[i]));
+    }
+  }
   std::vector<float> first;  // in the first order, of which no other differs in a bit
   emulator::in_orders([&] {
     std::vector<std::unique_ptr<Array<T>>> gradients;
@@ -100,32 +117,23 @@ void test_backward(MaskedShape shape, std::size_t shift) {
     }
     Array<T> of_mask(problem.mask.size());
     Array<float> workspace(nascore::cuda::masked_sum_workspace<T>(shape));
-    const T* const grad = problem.grad.data() + shift;
-    CHECK_EQ(
-        nascore::cuda::masked_sum_backward(grad, problem.pointers.data(), problem.mask.data(), shape,
-                                           pointers.data(), of_mask.data(), workspace.data(),
-                                           kNoStream),
-        cudaSuccess);
+    CHECK_EQ(nascore::cuda::masked_sum_backward(grad, problem.pointers.data(), problem.mask.data(),
+                                                shape, pointers.data(), of_mask.data(),
+                                                workspace.data(), kNoStream),
+             cudaSuccess);
     for (std::size_t j = 0; j < inputs; ++j) {
-      for (std::size_t i = 0; i < elements && pointers[j] != nullptr; ++i) {
-        const double weight = as_double(problem.mask[i / shape.size * inputs + j]);
-        check_near(pointers[j][i], weight * as_double(grad[i]), 0, 1.0);
+      if (pointers[j] == nullptr) continue;
+      for (std::size_t i = 0; i < elements; ++i) {
+        check_near(pointers[j][i], of_inputs[j * elements + i], 0);
       }
     }
-    for (std::size_t m = 0; m < of_mask.size(); ++m) {
-      double wanted = 0, sizes = 0;
-      const std::size_t begin = m / inputs * shape.size;
-      for (std::size_t i = begin; i < begin + shape.size; ++i) {
-        const double term = as_double(grad[i]) * as_double(problem.pointers[m % inputs][i]);
-        wanted += term;
-        sizes += std::fabs(term);
-      }
-      check_near(of_mask[m], wanted, sizes, 1.0);
+    std::vector<float> masks(of_mask.size());
+    for (std::size_t m = 0; m < masks.size(); ++m) {
+      masks[m] = of_mask[m];
+      check_near(of_mask[m], of_masks[m], kFloat);
     }
-    std::vector<float> bits(of_mask.size());
-    for (std::size_t m = 0; m < bits.size(); ++m) bits[m] = of_mask[m];
-    if (first.empty()) first = bits;
-    CHECK(bits == first);
+    if (first.empty()) first = masks;
+    CHECK(masks == first);
   });
 }
 

@@ -3,9 +3,7 @@
 // g++'s accesses (unoptimised, so those of the source) and not those of the GPU's code, and knows no
 // cache.
 #include <algorithm>
-#include <map>
-#include <set>
-#include <tuple>
+#include <array>
 #include <unordered_map>
 
 #include "accesses.hpp"
@@ -44,18 +42,22 @@ std::unordered_map<Key, int, Hash> accesses;  // how many of a thread at a place
 std::unordered_map<Key, Request, Hash> requests;
 Traffic total;
 
-void count_global(const Request& request) {
-  std::set<std::uintptr_t> bytes_of_words, sectors;
-  std::size_t bytes = 0;
+void count_global(Request& request) {
+  std::sort(request.parts.begin(), request.parts.end(),
+            [](const Part& a, const Part& b) { return a.address < b.address; });
+  std::uintptr_t bytes = 0, end = 0;      // what lies before `end` has been counted
+  std::uintptr_t sectors = 0, beyond = 0;  // and the sectors before `beyond`
   for (const Part& part : request.parts) {
-    for (std::uintptr_t at = part.address; at < part.address + part.size; ++at) {
-      bytes += bytes_of_words.insert(at).second;
-      sectors.insert(at / 32);
-    }
+    const std::uintptr_t last = part.address + part.size;
+    bytes += last - std::min(last, std::max(part.address, end));
+    end = std::max(end, last);
+    const std::uintptr_t first_sector = std::max(part.address / 32, beyond);
+    beyond = std::max(beyond, (last + 31) / 32);
+    sectors += beyond - std::min(beyond, first_sector);
   }
   Global& global = request.write ? total.stores : total.loads;
   global.requests += 1;
-  global.sectors += static_cast<long>(sectors.size());
+  global.sectors += static_cast<long>(sectors);
   global.fewest += static_cast<long>((bytes + 31) / 32);
 }
 
@@ -65,17 +67,22 @@ void count_shared(const Request& request) {
   std::size_t size = 4;
   for (const Part& part : request.parts) size = std::max(size, part.size);
   const int group = static_cast<int>(std::max<std::size_t>(1, 128 / size));
-  std::map<int, std::map<std::uintptr_t, std::set<std::uintptr_t>>> words;  // group, bank
-  for (const Part& part : request.parts) {
-    for (auto word = part.address / 4; word * 4 < part.address + part.size; ++word) {
-      words[part.lane / group][word % 32].insert(word);
+  std::vector<std::uintptr_t> words;
+  for (int first = 0; first < kWarp; first += group) {
+    words.clear();
+    for (const Part& part : request.parts) {
+      if (part.lane < first || part.lane >= first + group) continue;
+      for (auto word = part.address / 4; word * 4 < part.address + part.size; ++word) {
+        words.push_back(word);
+      }
     }
-  }
-  for (const auto& [_, banks] : words) {
-    std::size_t longest = 0;
-    for (const auto& [__, of_bank] : banks) longest = std::max(longest, of_bank.size());
+    if (words.empty()) continue;
+    std::sort(words.begin(), words.end());
+    words.erase(std::unique(words.begin(), words.end()), words.end());
+    std::array<long, 32> of_bank{};
+    for (const std::uintptr_t word : words) of_bank[word % 32] += 1;
     total.shared.passes += 1;
-    total.shared.conflicts += static_cast<long>(longest) - 1;
+    total.shared.conflicts += *std::max_element(of_bank.begin(), of_bank.end()) - 1;
   }
 }
 
@@ -91,7 +98,7 @@ void count_access(int thread, Space space, std::uintptr_t address, std::size_t s
 }
 
 void end_requests() {
-  for (const auto& [_, request] : requests) {
+  for (auto& [_, request] : requests) {
     request.space == Space::kGlobal ? count_global(request) : count_shared(request);
   }
   requests.clear();
