@@ -19,7 +19,8 @@
 namespace nascore::cuda {
 
 constexpr int kWarp = 32;
-constexpr std::size_t kMaxGrid = 0x7fffffff;    // blocks in x
+constexpr std::size_t kMaxGrid = 0x7fffffff;  // blocks in x
+constexpr std::size_t kMaxGridY = 65535;
 constexpr std::size_t kFreeShared = 48 * 1024;  // bytes that need no opting in
 
 __device__ inline float to_float(float x) { return x; }

@@ -61,4 +61,29 @@ cudaError_t masked_sum_backward(const T* grad, const T* const* inputs, const T* 
                                 MaskedShape shape, T* const* of_inputs, T* of_mask,
                                 float* workspace, cudaStream_t stream);
 
+// Convolutions of x [samples, height, width, in_channels] to y [samples, ceil(height / stride),
+// ceil(width / stride), out_channels], float, __half and __nv_bfloat16 with float32 weights and
+// sums; padded by dilation * (kernel / 2), the kernel's sides odd. A pixel's channels are in_stride
+// and out_stride elements from the next pixel's, so that a concatenation is written in place.
+struct ConvShape {
+  int samples = 0, height = 0, width = 0, in_channels = 0, out_channels = 0;
+  int in_stride = 0, out_stride = 0;
+  int kernel_h = 1, kernel_w = 1, stride = 1, dilation = 1;
+  bool relu = false;        // of x, first
+  bool accumulate = false;  // into y
+};
+
+// y (+)= bias + conv(x); weights [kernel_h, kernel_w, in_channels, out_channels], bias
+// [out_channels] or null.
+template <class T>
+cudaError_t conv(const T* x, const float* weights, const float* bias, const ConvShape& shape, T* y,
+                 cudaStream_t stream);
+
+// y (+)= bias + pointwise(depthwise(x)); depthwise [kernel_h, kernel_w, in_channels], pointwise
+// [in_channels, out_channels]. All channels of a tile are held in shared memory: 256 bytes for
+// each, which is about 600 channels on an H100 and 400 on an A100.
+template <class T>
+cudaError_t sep_conv(const T* x, const float* depthwise, const float* pointwise, const float* bias,
+                     const ConvShape& shape, T* y, cudaStream_t stream);
+
 }  // namespace nascore::cuda

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops._library import library
+from nascore.ops._library import cuda, library
 
 library.define("masked_sum(Tensor[] inputs, Tensor mask) -> Tensor")
 library.define("masked_sum_backward(Tensor grad, Tensor[] inputs, Tensor mask) -> Tensor[]")
@@ -20,12 +20,14 @@ _KERNELS = {
     torch.float32: (_core.masked_sum_f32, _core.masked_sum_backward_f32),
     torch.float64: (_core.masked_sum_f64, _core.masked_sum_backward_f64),
 }
+_CUDA_TYPES = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
 
 
 def masked_sum(inputs: Sequence[Tensor], mask: Tensor) -> Tensor:
     """y of n `inputs` of one shape [N, ...] and a `mask` [n], or [N, n] for each sample its own.
 
-    What has a mask of 0 is not read. Raises ValueError where shapes, types or devices differ.
+    What has a mask of 0 is not read. float32 and float64 on the CPU, float32, float16 and bfloat16,
+    summed in float32, on CUDA. Raises ValueError where shapes, types or devices differ.
     """
     _check(inputs, mask)
     y: Tensor = torch.ops.nascore.masked_sum(list(inputs), mask)
@@ -102,6 +104,46 @@ def _backward(grad: Tensor, inputs: list[Tensor], mask: Tensor) -> list[Tensor]:
     return found
 
 
+def _cuda_kernel(name: str, x: Tensor) -> Any:
+    if x.dtype not in _CUDA_TYPES:
+        wanted = "float32, float16 and bfloat16"
+        raise ValueError(f"inputs: the CUDA kernel is for {wanted}, not {x.dtype}")
+    return getattr(cuda, f"{name}_{_CUDA_TYPES[x.dtype]}")
+
+
+def _forward_cuda(inputs: list[Tensor], mask: Tensor) -> Tensor:
+    _check(inputs, mask)
+    kernel = _cuda_kernel("masked_sum", inputs[0])
+    given, masks = _as_first(inputs), mask.contiguous()
+    y = torch.empty_like(given[0])
+    with torch.cuda.device(y.device):
+        stream = torch.cuda.current_stream().cuda_stream
+        read = [x.data_ptr() for x in given]
+        kernel(read, masks.data_ptr(), *_rows(mask, y), y.data_ptr(), stream)
+    return y
+
+
+def _backward_cuda(grad: Tensor, inputs: list[Tensor], mask: Tensor) -> list[Tensor]:
+    _check([*inputs, grad], mask.new_empty(len(inputs) + 1))
+    _check(inputs, mask)
+    kernel = _cuda_kernel("masked_sum_backward", grad)
+    given, masks = _as_first(inputs), mask.contiguous()
+    arrived = grad.contiguous(memory_format=_format(given[0]))
+    found = [*(torch.empty_like(x) for x in given), torch.empty_like(masks)]
+    *of_inputs, of_mask = (x.data_ptr() for x in found)
+    read = [x.data_ptr() for x in given]
+    rows = _rows(mask, arrived)
+    floats = _cuda_kernel("masked_sum_workspace", grad)(len(given), *rows)
+    workspace = torch.empty(floats, dtype=torch.float32, device=grad.device)
+    with torch.cuda.device(grad.device):
+        stream = torch.cuda.current_stream().cuda_stream
+        kernel(
+            *(arrived.data_ptr(), read, masks.data_ptr(), *rows),
+            *(of_inputs, of_mask, workspace.data_ptr(), stream),
+        )
+    return found
+
+
 def _forward_fake(inputs: list[Tensor], mask: Tensor) -> Tensor:
     _check(inputs, mask)
     return torch.empty_like(inputs[0], memory_format=_format(inputs[0]))
@@ -128,6 +170,9 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[list[Tensor], Tensor]:
 
 library.impl("masked_sum", _forward, "CPU")
 library.impl("masked_sum_backward", _backward, "CPU")
+if cuda is not None:
+    library.impl("masked_sum", _forward_cuda, "CUDA")
+    library.impl("masked_sum_backward", _backward_cuda, "CUDA")
 torch.library.register_fake("nascore::masked_sum", _forward_fake, lib=library)
 torch.library.register_fake("nascore::masked_sum_backward", _backward_fake, lib=library)
 torch.library.register_autograd(

@@ -1,0 +1,70 @@
+// Convolution as a product over channels and taps: a block takes an 8 x 8 tile of outputs and
+// kOuts channels, and holds the input's tile with its border in shared memory.
+#include "tiles.cuh"
+
+namespace nascore::cuda {
+namespace {
+
+template <class T>
+__global__ void __launch_bounds__(kTileThreads, 4)
+    conv_kernel(const T* x, const float* weights, const float* bias, Conv shape, int chunk, T* y) {
+  NASCORE_DYNAMIC_SHARED(float4, shared);
+  float* const buffer = reinterpret_cast<float*>(shared);
+  float* const input = buffer + 2 * kWeights;
+  const Tile tile = find_tile(shape);
+  const int column = static_cast<int>(blockIdx.y) * kOuts;
+  const int apart = chunk + kPad;
+  const float* const own = input + own_column() * shape.stride * apart;
+
+  Sums sums = {};
+  for (int first = 0; first < shape.in_channels; first += chunk) {
+    load_tile(x, shape, tile, first, chunk, input);
+    const int left = shape.in_channels - first, rows = left < chunk ? left : chunk;
+    multiply_steps(
+        shape.kernel_h * shape.kernel_w, weights, column, shape, buffer,
+        tile.columns * shape.stride * apart,
+        [&](int tap) {
+          return static_cast<std::size_t>(tap) * static_cast<std::size_t>(shape.in_channels) +
+                 static_cast<std::size_t>(first);
+        },
+        [&](int) { return rows; },
+        [&](int tap) {
+          const int h = tap / shape.kernel_w, w = tap % shape.kernel_w;
+          return own + (h * tile.columns + w) * shape.dilation * apart;
+        },
+        sums);
+  }
+  write_tile(sums, bias, shape, tile, column, y);
+}
+
+}  // namespace
+
+template <class T>
+cudaError_t conv(const T* x, const float* weights, const float* bias, const ConvShape& shape, T* y,
+                 cudaStream_t stream) {
+  const ConvLaunch launch = prepare(x, weights, shape, y);
+  if (launch.status != cudaSuccess || launch.blocks == 0) return launch.status;
+  const unsigned columns =
+      static_cast<unsigned>(divide_up(static_cast<std::size_t>(shape.out_channels), kOuts));
+  if (columns > kMaxGridY) return cudaErrorInvalidConfiguration;
+  // Fewer channels at once where the border is wide.
+  const int pixels = reach(shape.kernel_h, shape) * reach(shape.kernel_w, shape);
+  int chunk = kChunk;
+  while (chunk > kLanes<__half> && pixels * (chunk + kPad) > 4 * kWeights) chunk /= 2;
+  const std::size_t bytes =
+      static_cast<std::size_t>(2 * kWeights + pixels * (chunk + kPad)) * sizeof(float);
+  const cudaError_t status = allow_shared(conv_kernel<T>, bytes);
+  if (status != cudaSuccess) return status;
+  NASCORE_LAUNCH(conv_kernel<T>, dim3(launch.blocks, columns), kTileThreads, bytes, stream, x,
+                 weights, bias, launch.conv, chunk, y);
+  return cudaGetLastError();
+}
+
+template cudaError_t conv(const float*, const float*, const float*, const ConvShape&, float*,
+                          cudaStream_t);
+template cudaError_t conv(const __half*, const float*, const float*, const ConvShape&, __half*,
+                          cudaStream_t);
+template cudaError_t conv(const __nv_bfloat16*, const float*, const float*, const ConvShape&,
+                          __nv_bfloat16*, cudaStream_t);
+
+}  // namespace nascore::cuda
