@@ -32,7 +32,11 @@ struct Thread {
 };
 
 std::array<Thread, kMaxThreads> threads;
-std::array<int, kMaxThreads / kWarp> warp_steps;  // __syncwarp of all that still ran
+struct Warp {
+  unsigned alive = 0, waiting = 0;  // lanes that have not exited; in a warp operation
+  int steps = 0;                    // __syncwarp of all that were alive
+};
+std::array<Warp, kMaxThreads / kWarp> warps;
 int count = 0;                                    // threads of the block
 int now = 0;                                      // the one that runs
 bool failed = false;
@@ -76,69 +80,63 @@ std::string whereabouts() {
   return text;
 }
 
-// Completes the operation that lane `lane` of the warp waits in, once all lanes it names are there.
+// Completes the operation that a lane waits in, once all lanes that it names are there.
 void try_warp_op(int first, int lane) {
   const Thread& one = threads[first + lane];
-  unsigned alive = 0;
-  for (int other = 0; other < kWarp && first + other < count; ++other) {
-    const Thread& thread = threads[first + other];
-    if (thread.state != State::kExited) alive |= 1u << other;
-  }
-  if ((one.mask & ~alive) != 0) {
+  Warp& warp = warps[first / kWarp];
+  const unsigned mask = one.mask;
+  if ((mask & ~warp.alive) != 0) {
     return fail("warp operation at " + name(one.site) + " names a lane that has exited");
   }
-  if ((one.mask >> lane & 1) == 0) {
+  if ((mask >> lane & 1) == 0) {
     return fail("warp operation at " + name(one.site) + " does not name its own lane");
   }
+  if ((mask & ~warp.waiting) != 0) return;  // some are still on their way
   std::uint64_t ballot = 0;
   for (int other = 0; other < kWarp; ++other) {
-    if ((one.mask >> other & 1) == 0) continue;
+    if ((mask >> other & 1) == 0) continue;
     const Thread& thread = threads[first + other];
-    if (thread.state != State::kAtWarpOp) return;  // still on its way
-    if (!(thread.site == one.site) || thread.mask != one.mask) {
-      if ((thread.mask >> lane & 1) == 0) return;  // so is this one, after a stop with others
+    if (!(thread.site == one.site) || thread.mask != mask) {
+      if ((thread.mask >> lane & 1) == 0) return;  // still on its way, after a stop with others
       return fail("lanes of a warp in different operations, at " + name(one.site) + " and " +
                   name(thread.site));
     }
-    if ((one.mask >> thread.source & 1) == 0) {
+    if ((mask >> thread.source & 1) == 0) {
       return fail("shuffle at " + name(one.site) + " reads a lane that it does not name");
     }
     if (thread.value != 0) ballot |= 1u << other;
   }
+  if (one.op == WarpOp::kSync && mask == warp.alive) ++warp.steps;
+  warp.waiting &= ~mask;
   for (int other = 0; other < kWarp; ++other) {
-    if ((one.mask >> other & 1) == 0) continue;
+    if ((mask >> other & 1) == 0) continue;
     Thread& thread = threads[first + other];
-    thread.result =
-        thread.op == WarpOp::kBallot ? ballot : threads[first + thread.source].value;
-  }
-  if (one.op == WarpOp::kSync && one.mask == alive) ++warp_steps[first / kWarp];
-  const unsigned mask = one.mask;
-  for (int other = 0; other < kWarp; ++other) {
-    if (mask >> other & 1) make_ready(first + other);
+    thread.result = thread.op == WarpOp::kBallot ? ballot : threads[first + thread.source].value;
+    make_ready(first + other);
   }
 }
 
+// Runs a thread to its next stop, then looks which operations of its warp may go on, or can no more.
 void run_thread(int thread) {
-  now = thread;
   const auto index = static_cast<unsigned>(thread);
+  const int first = thread / kWarp * kWarp, lane = thread % kWarp;
+  Warp& warp = warps[thread / kWarp];
+  now = thread;
   threadIdx = {index % blockDim.x, index / blockDim.x % blockDim.y,
                index / (blockDim.x * blockDim.y)};
-  see_thread(thread, warp_steps[thread / kWarp]);
+  see_thread(thread, warp.steps);
   threads[thread].fiber.resume();
   see_thread(-1, 0);
-  if (threads[thread].fiber.finished()) threads[thread].state = State::kExited;
-}
-
-// After a thread stopped: the operations of its warp that may go on, or can no more.
-void look_at_warp(int thread) {
-  const int first = thread / kWarp * kWarp, lane = thread % kWarp;
-  if (threads[thread].state == State::kAtWarpOp) return try_warp_op(first, lane);
-  if (threads[thread].state != State::kExited) return;
-  for (int other = 0; other < kWarp && first + other < count && !failed; ++other) {
-    const Thread& waiting = threads[first + other];
-    if (waiting.state == State::kAtWarpOp && (waiting.mask >> lane & 1)) {
-      try_warp_op(first, other);
+  if (threads[thread].fiber.finished()) {
+    threads[thread].state = State::kExited;
+    warp.alive &= ~(1u << lane);
+    for (int other = 0; other < kWarp && !failed; ++other) {
+      const bool waits = warp.waiting >> other & 1;
+      if (waits && (threads[first + other].mask >> lane & 1)) try_warp_op(first, other);
     }
+  } else if (threads[thread].state == State::kAtWarpOp) {
+    warp.waiting |= 1u << lane;
+    try_warp_op(first, lane);
   }
 }
 
@@ -156,9 +154,10 @@ bool at_one_barrier() {
 }  // namespace
 
 bool Site::operator==(const Site& other) const {
-  return line == other.line && std::strcmp(file, other.file) == 0;
+  return line == other.line && (file == other.file || std::strcmp(file, other.file) == 0);
 }
 
+int current_thread() { return now; }
 int lane() { return now % kWarp; }
 
 void barrier(Site site) {
@@ -186,11 +185,13 @@ bool run_block(dim3 block, int order) {
   random.seed(static_cast<unsigned>(order) * 65537u + blockIdx.x);
   count = static_cast<int>(block.x * block.y * block.z);
   failed = false;
-  warp_steps.fill(0);
+  warps.fill({});
+  forget_copies();
   ready.reset();
   rank_threads(order, random);
   for (int i = 0; i < count; ++i) {
     threads[i].fiber.start([] { kernel(); });
+    warps[i / kWarp].alive |= 1u << i % kWarp;
     make_ready(i);
   }
   while (!failed) {
@@ -198,7 +199,6 @@ bool run_block(dim3 block, int order) {
       const int thread = of_rank[ready._Find_first()];
       ready.reset(rank[thread]);
       run_thread(thread);
-      look_at_warp(thread);
     } else if (all_in(State::kExited)) {
       return true;
     } else if (at_one_barrier()) {
@@ -206,10 +206,8 @@ bool run_block(dim3 block, int order) {
       rank_threads(order, random);
       for (int i = 0; i < count; ++i) make_ready(i);
     } else {
-      bool waits_in_warp = false;
-      for (int i = 0; i < count; ++i) {
-        waits_in_warp = waits_in_warp || threads[i].state == State::kAtWarpOp;
-      }
+      const bool waits_in_warp = std::any_of(warps.begin(), warps.end(),
+                                             [](const Warp& warp) { return warp.waiting != 0; });
       fail((waits_in_warp ? "deadlock: " : "divergent barrier: ") + whereabouts());
     }
   }

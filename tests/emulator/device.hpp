@@ -29,6 +29,7 @@ void barrier(Site site);
 enum class WarpOp { kSync, kShuffle, kBallot };
 // Waits for the lanes of `mask`; then the value of lane `source`, or which lanes' value is not 0.
 std::uint64_t exchange(WarpOp op, unsigned mask, std::uint64_t value, int source, Site site);
+int current_thread();  // of the block
 int lane();
 float atomic_add(float* address, float value);
 int atomic_add(int* address, int value);
@@ -36,6 +37,10 @@ unsigned atomic_add(unsigned* address, unsigned value);
 unsigned long long atomic_add(unsigned long long* address, unsigned long long value);
 int atomic_exchange(int* address, int value);
 void* dynamic_shared();
+void copy_later(void* to, const void* from, std::size_t size, std::size_t zeros);
+void commit_copies();
+void wait_for_copies(std::size_t but_for);  // the last so many batches
+void forget_copies();                       // of all threads
 
 // Runs one block to its end (block.cpp); false where it came to no good end.
 bool run_block(dim3 block, int order);

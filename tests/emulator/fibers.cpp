@@ -64,7 +64,7 @@ char* new_stack() {
 void Fiber::start(void (*body)()) {
   if (!stack_) stack_ = new_stack();
 #if defined(__SANITIZE_ADDRESS__)
-  __asan_unpoison_memory_region(stack_, kStack);
+  if (!finished_) __asan_unpoison_memory_region(stack_, kStack);  // frames that never returned
 #endif
   body_ = body;
   finished_ = false;

@@ -45,9 +45,10 @@ void check_traffic(const char* name, double waste, double conflicts, const Run& 
         conflicts * static_cast<double>(seen.shared.passes));
 }
 
-// Numbers that look random, the same in each run.
+// Numbers that look random, the same for a seed.
 class Numbers {
  public:
+  explicit Numbers(std::uint32_t seed = 1) : state_(seed) {}
   std::uint32_t next() {
     state_ = state_ * 6364136223846793005u + 1442695040888963407u;
     return static_cast<std::uint32_t>(state_ >> 33);
@@ -55,7 +56,7 @@ class Numbers {
   float real() { return static_cast<float>(next() % 2001) / 1000.0f - 1.0f; }  // in [-1, 1]
 
  private:
-  std::uint64_t state_ = 1;
+  std::uint64_t state_;
 };
 
 }  // namespace emulator

@@ -90,6 +90,8 @@ void count_shared(const Request& request) {
 
 void count_access(int thread, Space space, std::uintptr_t address, std::size_t size, bool write,
                   std::uint64_t place) {
+  // One place may both read and write, as an asynchronous copy does.
+  place = 4 * place + 2 * (space == Space::kShared) + write;
   const int number = accesses[{thread, place, 0}]++;
   Request& request = requests[{thread / kWarp, place, number}];
   request.space = space;
