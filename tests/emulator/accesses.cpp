@@ -19,7 +19,8 @@ std::uintptr_t dynamic = 0;                      // one of them that is shared m
 Conflicts of_threads, of_blocks;
 int block_now = 0, thread_now = -1, steps_now = 0;
 
-// Which calls a thread is in, as one number each, so that a helper's access is told apart by caller.
+// Which calls a thread is in, as one number each, so that a helper's access is told apart by
+// caller.
 std::array<std::vector<std::uint64_t>, kMaxThreads> calls;
 
 std::uint64_t mixed(std::uint64_t path, const void* code) {
@@ -57,9 +58,7 @@ void add_memory(const void* memory, std::size_t bytes) {
   memories[reinterpret_cast<std::uintptr_t>(memory)] = bytes;
 }
 
-void remove_memory(const void* memory) {
-  memories.erase(reinterpret_cast<std::uintptr_t>(memory));
-}
+void remove_memory(const void* memory) { memories.erase(reinterpret_cast<std::uintptr_t>(memory)); }
 
 void see_launch() { of_blocks.clear(); }
 
@@ -105,12 +104,12 @@ void see_access(const void* pointer, std::size_t size, Access access, const void
 
 using emulator::Access;
 
-#define EMULATOR_HOOK(name, size, access)                                    \
-  extern "C" void __tsan_##name(void* address) {                             \
+#define EMULATOR_HOOK(name, size, access)                                     \
+  extern "C" void __tsan_##name(void* address) {                              \
     emulator::see_access(address, size, access, __builtin_return_address(0)); \
   }
-#define EMULATOR_HOOKS(size)                          \
-  EMULATOR_HOOK(read##size, size, Access::kRead)      \
+#define EMULATOR_HOOKS(size)                     \
+  EMULATOR_HOOK(read##size, size, Access::kRead) \
   EMULATOR_HOOK(write##size, size, Access::kWrite)
 EMULATOR_HOOKS(1)
 EMULATOR_HOOKS(2)

@@ -20,9 +20,7 @@ T add(T* address, T value, const void* code) {
 float atomic_add(float* address, float value) {
   return add(address, value, __builtin_return_address(0));
 }
-int atomic_add(int* address, int value) {
-  return add(address, value, __builtin_return_address(0));
-}
+int atomic_add(int* address, int value) { return add(address, value, __builtin_return_address(0)); }
 unsigned atomic_add(unsigned* address, unsigned value) {
   return add(address, value, __builtin_return_address(0));
 }

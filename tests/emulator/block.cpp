@@ -37,8 +37,8 @@ struct Warp {
   int steps = 0;                    // __syncwarp of all that were alive
 };
 std::array<Warp, kMaxThreads / kWarp> warps;
-int count = 0;                                    // threads of the block
-int now = 0;                                      // the one that runs
+int count = 0;  // threads of the block
+int now = 0;    // the one that runs
 bool failed = false;
 std::function<void()> kernel;
 
@@ -116,7 +116,8 @@ void try_warp_op(int first, int lane) {
   }
 }
 
-// Runs a thread to its next stop, then looks which operations of its warp may go on, or can no more.
+// Runs a thread to its next stop, then looks which operations of its warp may go on, or can no
+// more.
 void run_thread(int thread) {
   const auto index = static_cast<unsigned>(thread);
   const int first = thread / kWarp * kWarp, lane = thread % kWarp;

@@ -46,7 +46,8 @@ __global__ void sum_of_products_kernel(const float* x, int n, float* total) {
 
 template <Bug bug>
 cudaError_t start(const float* x, int n, float* total, int blocks) {
-  NASCORE_LAUNCH((sum_of_products_kernel<bug>), blocks, kBugThreads, 0, cudaStream_t{}, x, n, total);
+  NASCORE_LAUNCH((sum_of_products_kernel<bug>), blocks, kBugThreads, 0, cudaStream_t{}, x, n,
+                 total);
   return cudaGetLastError();
 }
 

@@ -23,8 +23,8 @@ inline std::size_t size_of(int a, int b = 1, int c = 1, int d = 1) {
          static_cast<std::size_t>(d);
 }
 
-inline ConvShape shape_of(int samples, int height, int width, int in, int out, int kernel_h, int kernel_w,
-                   int stride, int dilation) {
+inline ConvShape shape_of(int samples, int height, int width, int in, int out, int kernel_h,
+                          int kernel_w, int stride, int dilation) {
   ConvShape shape;
   shape.samples = samples;
   shape.height = height;
@@ -102,8 +102,8 @@ struct Convolution {
   double input(int n, int row, int column, int channel) const {
     const std::size_t pixel =
         size_of(n, shape.height, shape.width) + size_of(row, shape.width) + size_of(column);
-    const auto value = static_cast<float>(x[shift + pixel * size_of(shape.in_stride) +
-                                            size_of(channel)]);
+    const auto value =
+        static_cast<float>(x[shift + pixel * size_of(shape.in_stride) + size_of(channel)]);
     return shape.relu && value < 0 ? 0 : double{value};
   }
 

@@ -36,8 +36,8 @@ inline constexpr int warpSize = 32;
 namespace emulator {
 
 template <class... Parameters, class... Arguments>
-void launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block,
-                   std::size_t shared, cudaStream_t, Arguments&&... arguments) {
+void launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared,
+                   cudaStream_t, Arguments&&... arguments) {
   const std::tuple<std::remove_const_t<Parameters>...> values(
       std::forward<Arguments>(arguments)...);
   launch({reinterpret_cast<const void*>(kernel), grid, block, shared},
@@ -99,8 +99,8 @@ T __shfl_xor_sync(unsigned mask, T value, int bits, int width = warpSize,
 
 inline unsigned __ballot_sync(unsigned mask, int predicate,
                               emulator_site site = emulator_site::here()) {
-  return static_cast<unsigned>(emulator::exchange(emulator::WarpOp::kBallot, mask, predicate != 0,
-                                                  emulator::lane(), site));
+  return static_cast<unsigned>(
+      emulator::exchange(emulator::WarpOp::kBallot, mask, predicate != 0, emulator::lane(), site));
 }
 inline int __any_sync(unsigned mask, int predicate, emulator_site site = emulator_site::here()) {
   return __ballot_sync(mask, predicate, site) != 0;

@@ -57,9 +57,9 @@ void add_problem(const std::string& problem);
 
 // The program's own symbols (symbols.cpp).
 std::string name_of(const void* kernel);
-const std::string& line_of(const void* code);  // FILE:LINE
-std::size_t static_shared(const void* kernel);         // bytes, of the kernel's own arrays
+const std::string& line_of(const void* code);            // FILE:LINE
+std::size_t static_shared(const void* kernel);           // bytes, of the kernel's own arrays
 bool in_static_shared(const void* p, std::size_t size);  // within one array
-void spoil_static_shared();                            // NaN everywhere
+void spoil_static_shared();                              // NaN everywhere
 
 }  // namespace emulator

@@ -34,11 +34,10 @@ void check_traffic(const char* name, double waste, double conflicts, const Run& 
   run();
   check_clean();
   const Traffic seen = traffic();
-  std::cout << name << ": " << seen.loads.sectors << " sectors loaded (fewest "
-            << seen.loads.fewest << ") by " << seen.loads.requests << " requests, "
-            << seen.stores.sectors << " stored (fewest " << seen.stores.fewest << ") by "
-            << seen.stores.requests << ", " << seen.shared.conflicts << " bank conflicts in "
-            << seen.shared.passes << " passes\n";
+  std::cout << name << ": " << seen.loads.sectors << " sectors loaded (fewest " << seen.loads.fewest
+            << ") by " << seen.loads.requests << " requests, " << seen.stores.sectors
+            << " stored (fewest " << seen.stores.fewest << ") by " << seen.stores.requests << ", "
+            << seen.shared.conflicts << " bank conflicts in " << seen.shared.passes << " passes\n";
   CHECK(static_cast<double>(seen.loads.sectors + seen.stores.sectors) <=
         waste * static_cast<double>(seen.loads.fewest + seen.stores.fewest));
   CHECK(static_cast<double>(seen.shared.conflicts) <=

@@ -43,8 +43,7 @@ cudaError_t limits(const Launch& launch) {
   const std::size_t fixed = static_shared(launch.kernel);
   if (fixed > kSharedByDefault) return cudaErrorInvalidValue;
   const auto asked = dynamic_limit.find(launch.kernel);
-  const std::size_t limit =
-      asked == dynamic_limit.end() ? kSharedByDefault - fixed : asked->second;
+  const std::size_t limit = asked == dynamic_limit.end() ? kSharedByDefault - fixed : asked->second;
   return launch.shared > limit ? cudaErrorInvalidValue : cudaSuccess;
 }
 

@@ -23,7 +23,8 @@ struct Float16 {
     float size;
     std::memcpy(&size, &shifted, sizeof size);
     size *= kScale;
-    if ((bits >> Mantissa & kLargest) == kLargest) size = bits << (16 - Mantissa) & 0xFFFF ? NAN : INFINITY;
+    if ((bits >> Mantissa & kLargest) == kLargest)
+      size = bits << (16 - Mantissa) & 0xFFFF ? NAN : INFINITY;
     return bits & 0x8000 ? -size : size;
   }
 

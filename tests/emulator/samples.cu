@@ -1,3 +1,4 @@
+#include <cuda_pipeline.h>
 #include <cuda_runtime.h>
 
 #include "samples.hpp"
@@ -9,8 +10,7 @@ constexpr unsigned kAll = 0xFFFFFFFF;
 constexpr cudaStream_t kStream{};
 
 __global__ void indices_and_shuffles_kernel(int* out) {
-  const unsigned in_block =
-      threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+  const unsigned in_block = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
   const unsigned block = blockIdx.x + gridDim.x * blockIdx.y;
   const int lane = static_cast<int>(in_block) % warpSize;
   int* mine = out + 9 * (block * (blockDim.x * blockDim.y * blockDim.z) + in_block);
@@ -100,6 +100,29 @@ __global__ void through_shared4_kernel(float4* x) {
   x[threadIdx.x] = tile[31 - threadIdx.x];
 }
 
+__global__ void reverse_later_kernel(const float* x, float* y, int floats, int zeros_from,
+                                     bool wait) {
+  __shared__ float4 memory[8];
+  float* const tile = reinterpret_cast<float*>(memory);
+  const int t = static_cast<int>(threadIdx.x);
+  if (t * floats < 32) {
+    const int left = zeros_from - t * floats;
+    const int zeros = left >= floats ? 0 : left > 0 ? floats - left : floats;
+    __pipeline_memcpy_async(tile + t * floats, x + t * floats, floats * sizeof(float),
+                            zeros * sizeof(float));
+    __pipeline_commit();
+  }
+  if (wait) __pipeline_wait_prior(0);
+  __syncthreads();
+  y[t] = tile[31 - t];
+}
+
+__global__ void leave_shared_kernel(float* out) {
+  NASCORE_DYNAMIC_SHARED(float, tile);
+  tile[threadIdx.x] = 1;
+  *out = tile[threadIdx.x + 1];
+}
+
 __global__ void write_bytes_kernel(bool* out) { out[threadIdx.x] = threadIdx.x % 3 == 0; }
 
 __global__ void write_kernel(float* out) {
@@ -154,6 +177,16 @@ cudaError_t through_shared(float* x, int stride) {
 
 cudaError_t through_shared4(float* x) {
   NASCORE_LAUNCH(through_shared4_kernel, 1, 32, 0, kStream, reinterpret_cast<float4*>(x));
+  return cudaGetLastError();
+}
+
+cudaError_t reverse_later(const float* x, float* y, int floats, int zeros_from, bool wait) {
+  NASCORE_LAUNCH(reverse_later_kernel, 1, 32, 0, kStream, x, y, floats, zeros_from, wait);
+  return cudaGetLastError();
+}
+
+cudaError_t leave_shared(float* out) {
+  NASCORE_LAUNCH(leave_shared_kernel, 1, 1, sizeof(float), kStream, out);
   return cudaGetLastError();
 }
 

@@ -27,6 +27,13 @@ cudaError_t copy4(const float* x, float* y);
 cudaError_t through_shared(float* x, int stride);
 cudaError_t through_shared4(float* x);
 
+// x [32] reversed by way of asynchronous copies of `floats` each, all but the first `zeros_from` 0;
+// without waiting for them, it is NaN.
+cudaError_t reverse_later(const float* x, float* y, int floats, int zeros_from, bool wait);
+
+// Reads one element beyond dynamic shared memory.
+cudaError_t leave_shared(float* out);
+
 // Neighbouring threads write neighbouring bytes of a word.
 cudaError_t write_bytes(bool* out);
 

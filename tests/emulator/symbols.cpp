@@ -32,8 +32,8 @@ struct Program {
 };
 
 struct Place {
-  std::uintptr_t base = 0;   // where the program is loaded
-  char* threads = nullptr;   // its thread-local variables
+  std::uintptr_t base = 0;  // where the program is loaded
+  char* threads = nullptr;  // its thread-local variables
 };
 
 Place place() {

@@ -74,7 +74,8 @@ std::vector<Case> cases() {
 #endif
   cases.push_back({Bug::kReadsOneTooMany, "one element too many is read", over_read});
   if (races) {
-    cases.push_back({Bug::kAddsWithoutAtomic, "blocks add without an atomic operation",
+    cases.push_back({Bug::kAddsWithoutAtomic,
+                     "blocks add without an atomic operation",
                      {"race between two blocks"}});
   }
   return cases;

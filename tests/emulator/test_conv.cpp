@@ -54,9 +54,11 @@ void test_type(const char* name) {
   const Convolution<T> problem(shape, 0);
   const Array<float> weights(random_floats(size_of(9, 16, 32), 2));
   Array<T> y(problem.before);
-  check_traffic((std::string("conv 3x3, 16x16, 16 to 32 channels, ") + name).c_str(), 1.1, 0.1, [&] {
-    nascore::cuda::conv<T>(problem.x.data(), weights.data(), nullptr, shape, y.data(), kNoStream);
-  });
+  check_traffic((std::string("conv 3x3, 16x16, 16 to 32 channels, ") + name).c_str(), 1.1, 0.1,
+                [&] {
+                  nascore::cuda::conv<T>(problem.x.data(), weights.data(), nullptr, shape, y.data(),
+                                         kNoStream);
+                });
 }
 
 void test_sizes() {

@@ -83,8 +83,41 @@ void test_meetings() {
   check_problem("reads a lane that it does not name");
   Array<unsigned> ballot(1);
   Array<int> number(std::vector<int>{0});
-  CHECK_EQ(emulator::count_positive(x.data(), 20, ballot.data(), number.data()), cudaErrorLaunchFailure);
+  CHECK_EQ(emulator::count_positive(x.data(), 20, ballot.data(), number.data()),
+           cudaErrorLaunchFailure);
   check_problem("names a lane that");
+}
+
+void test_asynchronous_copies() {
+  std::vector<float> values(33);
+  for (std::size_t i = 0; i < 33; ++i) values[i] = static_cast<float>(i + 1);
+  const Array<float> x(values);
+  for (const int floats : {1, 2, 4}) {
+    for (const int zeros_from : {32, 29, 0}) {
+      Array<float> y(32);
+      CHECK_EQ(emulator::reverse_later(x.data(), y.data(), floats, zeros_from, true), cudaSuccess);
+      for (std::size_t i = 0; i < 32; ++i) {
+        const std::size_t from = 31 - i;
+        CHECK_EQ(y[i], from < static_cast<std::size_t>(zeros_from) ? values[from] : 0.0f);
+      }
+      CHECK_EQ(emulator::reverse_later(x.data(), y.data(), floats, zeros_from, false), cudaSuccess);
+      for (std::size_t i = 0; i < 32; ++i) CHECK(std::isnan(y[i]));
+    }
+  }
+  check_clean();
+  Array<float> y(32);
+  static_cast<void>(emulator::reverse_later(x.data() + 1, y.data(), 4, 32, true));
+  check_problem("not aligned");
+}
+
+void test_beyond_shared() {
+  Array<float> out(1);
+  static_cast<void>(emulator::leave_shared(out.data()));
+#if defined(__SANITIZE_ADDRESS__)
+  check_problem("heap-buffer-overflow");
+#else
+  if (emulator::sees_accesses()) check_problem("outside of dynamic shared memory");
+#endif
 }
 
 void test_limits() {
@@ -110,7 +143,7 @@ void test_limits() {
 // Against values that are right by hand, and all 65536 by way of float.
 template <class T>
 void test_low_precision(float smallest, float largest, float step) {
-  CHECK_EQ(static_cast<float>(T(1.0f + step / 2)), 1.0f);              // ties to even
+  CHECK_EQ(static_cast<float>(T(1.0f + step / 2)), 1.0f);  // ties to even
   CHECK_EQ(static_cast<float>(T(1.0f + step * 1.5f)), 1.0f + 2 * step);
   CHECK_EQ(static_cast<float>(T(1.0f + step * 0.51f)), 1.0f + step);
   CHECK_EQ(static_cast<float>(T(-smallest)), -smallest);
@@ -178,5 +211,7 @@ int main() {
   if (emulator::sees_accesses()) test_traffic();
   check_clean();
   test_meetings();
+  test_asynchronous_copies();
+  test_beyond_shared();
   test_limits();
 }

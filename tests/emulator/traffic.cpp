@@ -1,7 +1,7 @@
 // How many 32-byte sectors and passes over the banks the requests of warps take. A request is the
 // n-th access of each lane at one place of the program between two barriers. An estimate: it counts
-// g++'s accesses (unoptimised, so those of the source) and not those of the GPU's code, and knows no
-// cache.
+// g++'s accesses (unoptimised, so those of the source) and not those of the GPU's code, and knows
+// no cache.
 #include <algorithm>
 #include <array>
 #include <unordered_map>
@@ -24,7 +24,7 @@ struct Request {
   std::vector<Part> parts;
 };
 struct Key {
-  int agent;            // a thread where its accesses are numbered, a warp where they are gathered
+  int agent;  // a thread where its accesses are numbered, a warp where they are gathered
   std::uint64_t place;
   int number;
   bool operator==(const Key& other) const {
@@ -45,7 +45,7 @@ Traffic total;
 void count_global(Request& request) {
   std::sort(request.parts.begin(), request.parts.end(),
             [](const Part& a, const Part& b) { return a.address < b.address; });
-  std::uintptr_t bytes = 0, end = 0;      // what lies before `end` has been counted
+  std::uintptr_t bytes = 0, end = 0;       // what lies before `end` has been counted
   std::uintptr_t sectors = 0, beyond = 0;  // and the sectors before `beyond`
   for (const Part& part : request.parts) {
     const std::uintptr_t last = part.address + part.size;
