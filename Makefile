@@ -58,7 +58,7 @@ test: $(VENV)/.tests
 	$(BIN)/cmake -S . -B build/sanitize -DNASCORE_TESTS=ON -DNASCORE_SANITIZE=ON \
 	  -DCMAKE_COMPILE_WARNING_AS_ERROR=ON >/dev/null
 	$(BIN)/cmake --build build/sanitize --parallel 2
-	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure --parallel 2
 	$(BIN)/python -m pytest --benchmark-disable
 
 soak: $(VENV)/.tests

@@ -1,5 +1,7 @@
-// What a test asks of the emulator: in which order threads run, on which device, what went wrong,
-// what the memory traffic was; and memory for the kernels.
+// What a test asks of the emulator, which runs CUDA kernels on the CPU: in which order threads run,
+// on which device, what went wrong, what the memory traffic was; and memory for the kernels.
+// It cannot show time, registers, an order of memory that is finer than barriers, or blocks that
+// wait for each other: they run one after the other.
 #pragma once
 
 #include <cstddef>
