@@ -175,6 +175,11 @@ PYBIND11_MODULE(_cuda, m, pybind11::mod_gil_not_used()) {
            py::arg("in_channels"), py::arg("out_channels"), py::arg("in_stride"),
            py::arg("out_stride"), py::arg("kernel_h"), py::arg("kernel_w"), py::arg("stride") = 1,
            py::arg("dilation") = 1, py::arg("relu") = false, py::arg("accumulate") = false);
+  m.def("conv_shared", &nascore::cuda::conv_shared, py::arg("shape"),
+        "Bytes of shared memory that a block of conv takes.");
+  m.def("sep_conv_shared", &nascore::cuda::sep_conv_shared, py::arg("shape"),
+        "Bytes of shared memory that a block of sep_conv takes; a launch fails where the device\n"
+        "allows less to one block.");
   nascore::cuda::bind_masks(m);
   nascore::cuda::bind<float>(m, "f32");
   nascore::cuda::bind<__half>(m, "f16");

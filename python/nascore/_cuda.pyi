@@ -11,6 +11,7 @@ __all__: list[str] = [
     "conv_bf16",
     "conv_f16",
     "conv_f32",
+    "conv_shared",
     "device_count",
     "draw_bernoulli",
     "draw_categorical",
@@ -27,6 +28,7 @@ __all__: list[str] = [
     "sep_conv_bf16",
     "sep_conv_f16",
     "sep_conv_f32",
+    "sep_conv_shared",
 ]
 
 class ConvShape:
@@ -68,6 +70,11 @@ def conv_f32(x: int, weights: int, bias: int, shape: ConvShape, y: int, cuda_str
     """
     y (+)= bias + convolution of x; float32 weights [kernel_h, kernel_w, in_channels,
     out_channels], bias [out_channels] or 0.
+    """
+
+def conv_shared(shape: ConvShape) -> int:
+    """
+    Bytes of shared memory that a block of conv takes.
     """
 
 def device_count() -> int:
@@ -242,4 +249,10 @@ def sep_conv_f32(
     """
     y (+)= bias + pointwise of depthwise of x; float32 weights [kernel_h, kernel_w, in_channels]
     and [in_channels, out_channels], bias [out_channels] or 0.
+    """
+
+def sep_conv_shared(shape: ConvShape) -> int:
+    """
+    Bytes of shared memory that a block of sep_conv takes; a launch fails where the device
+    allows less to one block.
     """
