@@ -87,7 +87,7 @@ cudaError_t sep_conv(const T* x, const float* depthwise, const float* pointwise,
 
 // Bytes of shared memory that a block takes. A launch fails where that is more than the device's
 // cudaDevAttrMaxSharedMemoryPerBlockOptin. A tile's depthwise results take 256 for each channel, so
-// that an A100 has room for about 500 channels, and an H100 for 700.
+// that an A100 has room for 500 channels in any window, and an H100 for 750.
 std::size_t conv_shared(const ConvShape& shape);
 std::size_t sep_conv_shared(const ConvShape& shape);
 
