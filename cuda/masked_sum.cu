@@ -149,7 +149,10 @@ __global__ void __launch_bounds__(kThreads, kWide ? 4 : 2)
 
   const Share<T, kWide> share(part, sample);
   Sums<T> sums = {};
-  if (part.first > 0) read_floats(share, static_cast<const T*>(out), sums);
+  if (part.first > 0) {
+    read_floats(share, static_cast<const T*>(out), sums);
+    __syncthreads();  // others have read the last elements, too
+  }
   constexpr int kNow = kWide ? kAtOnce : 1;
   int j = 0;
   for (; j + kNow <= actives; j += kNow) {

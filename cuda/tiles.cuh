@@ -140,8 +140,9 @@ __device__ inline void fetch_weights(const float* weights, std::size_t row, int 
     const int channels = r < rows ? shape.out_channels - c : 0;
     const float* const from =
         weights + (row + std::size_t(r)) * std::size_t(shape.out_channels) + c;
-    if (shape.wide_weights && channels > 0) {
-      __pipeline_memcpy_async(to + item * kQuad, from, kQuad * sizeof(float));
+    if (shape.wide_weights) {  // all four or none
+      __pipeline_memcpy_async(to + item * kQuad, channels > 0 ? from : weights,
+                              kQuad * sizeof(float), channels > 0 ? 0 : kQuad * sizeof(float));
     } else {
 #pragma unroll
       for (int i = 0; i < kQuad; ++i) {

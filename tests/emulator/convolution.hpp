@@ -1,0 +1,142 @@
+// What the tests of both convolutions share: a problem at a ragged shape, and the plain convolution
+// in double precision that the kernels are compared with.
+#pragma once
+
+#include <cmath>
+
+#include "kernel_test.hpp"
+#include "kernels.hpp"
+
+namespace emulator {
+
+using nascore::cuda::ConvShape;
+
+template <class T>
+constexpr double kRounding = 0x1p-24;
+template <>
+inline constexpr double kRounding<__half> = 0x1p-11;
+template <>
+inline constexpr double kRounding<__nv_bfloat16> = 0x1p-8;
+
+inline std::size_t size_of(int a, int b = 1, int c = 1, int d = 1) {
+  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b) * static_cast<std::size_t>(c) *
+         static_cast<std::size_t>(d);
+}
+
+inline ConvShape shape_of(int samples, int height, int width, int in, int out, int kernel_h, int kernel_w,
+                   int stride, int dilation) {
+  ConvShape shape;
+  shape.samples = samples;
+  shape.height = height;
+  shape.width = width;
+  shape.in_channels = shape.in_stride = in;
+  shape.out_channels = shape.out_stride = out;
+  shape.kernel_h = kernel_h;
+  shape.kernel_w = kernel_w;
+  shape.stride = stride;
+  shape.dilation = dilation;
+  return shape;
+}
+
+inline int after_stride(int size, int stride) { return (size + stride - 1) / stride; }
+
+inline std::vector<float> random_floats(std::size_t size, std::uint32_t seed) {
+  Numbers numbers(seed);
+  std::vector<float> values(size);
+  for (float& value : values) value = numbers.real();
+  return values;
+}
+
+// Values and the sums of their terms' sizes, [pixels, channels].
+struct Plain {
+  std::vector<double> value, sizes;
+  explicit Plain(std::size_t size) : value(size), sizes(size) {}
+  void add(std::size_t at, double a, double b) {
+    value[at] += a * b;
+    sizes[at] += std::fabs(a * b);
+  }
+};
+
+// Calls term(sample, out row, out column, tap, row, column) for all that lie in the image.
+template <class Term>
+void for_taps(const ConvShape& s, const Term& term) {
+  for (int n = 0; n < s.samples; ++n) {
+    for (int i = 0; i < after_stride(s.height, s.stride); ++i) {
+      for (int j = 0; j < after_stride(s.width, s.stride); ++j) {
+        for (int tap = 0; tap < s.kernel_h * s.kernel_w; ++tap) {
+          const int row = i * s.stride + (tap / s.kernel_w - s.kernel_h / 2) * s.dilation;
+          const int column = j * s.stride + (tap % s.kernel_w - s.kernel_w / 2) * s.dilation;
+          if (row < 0 || row >= s.height || column < 0 || column >= s.width) continue;
+          term(n, i, j, tap, row, column);
+        }
+      }
+    }
+  }
+}
+
+// x and y with their strides between pixels, some elements off what is aligned; what lies between
+// the channels of x is NaN, and of y it must stay as it is.
+template <class T>
+struct Convolution {
+  ConvShape shape;
+  std::size_t shift;
+  std::size_t pixels;  // of the output
+  Array<T> x;
+  std::vector<T> before;  // y
+
+  Convolution(const ConvShape& shape, std::size_t shift)
+      : shape(shape),
+        shift(shift),
+        pixels(size_of(shape.samples, after_stride(shape.height, shape.stride),
+                       after_stride(shape.width, shape.stride))),
+        x(size_of(shape.samples, shape.height, shape.width, shape.in_stride) + shift),
+        before(pixels * size_of(shape.out_stride) + shift) {
+    Numbers numbers(1);
+    const auto stride = size_of(shape.in_stride);
+    for (std::size_t i = shift; i < x.size(); ++i) {
+      if ((i - shift) % stride < size_of(shape.in_channels)) x[i] = numbers.real();
+    }
+    for (T& value : before) value = numbers.real();
+  }
+
+  double input(int n, int row, int column, int channel) const {
+    const std::size_t pixel =
+        size_of(n, shape.height, shape.width) + size_of(row, shape.width) + size_of(column);
+    const auto value = static_cast<float>(x[shift + pixel * size_of(shape.in_stride) +
+                                            size_of(channel)]);
+    return shape.relu && value < 0 ? 0 : double{value};
+  }
+
+  std::size_t output_pixel(int n, int i, int j) const {
+    const int height = after_stride(shape.height, shape.stride);
+    const int width = after_stride(shape.width, shape.stride);
+    return size_of(n, height, width) + size_of(i, width) + size_of(j);
+  }
+
+  // launch(x, y) in all orders, against `wanted` and the bias.
+  template <class Launch>
+  void check(Plain wanted, const Array<float>* bias, const Launch& launch) const {
+    const auto channels = size_of(shape.out_channels), stride = size_of(shape.out_stride);
+    for (std::size_t at = 0; at < wanted.value.size(); ++at) {
+      if (bias) wanted.add(at, 1, (*bias)[at % channels]);
+      if (!shape.accumulate) continue;
+      wanted.add(at, 1, static_cast<float>(before[shift + at / channels * stride + at % channels]));
+    }
+    in_orders([&] {
+      Array<T> y(before);
+      CHECK_EQ(launch(x.data() + shift, y.data() + shift), cudaSuccess);
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        const bool between = i < shift || (i - shift) % stride >= channels;
+        if (between) {
+          CHECK_EQ(static_cast<float>(y[i]), static_cast<float>(before[i]));
+          continue;
+        }
+        const std::size_t at = (i - shift) / stride * channels + (i - shift) % stride;
+        CHECK(std::fabs(double{static_cast<float>(y[i])} - wanted.value[at]) <=
+              kRounding<T> * std::fabs(wanted.value[at]) + 0x1p-20 * wanted.sizes[at]);
+      }
+    });
+  }
+};
+
+}  // namespace emulator

@@ -1,0 +1,62 @@
+// What the tests of real kernels share: each launch in all orders, nothing found, and its traffic.
+#pragma once
+
+#include <cstdint>
+#include <iostream>
+
+#include "../cpp/check.hpp"
+#include "emulator.hpp"
+
+namespace emulator {
+
+inline void check_clean() {
+  for (const std::string& problem : problems()) std::cerr << problem << "\n";
+  CHECK(problems().empty());
+}
+
+// Calls run() in each order of threads; races are found by rule, in any order, so there three do.
+template <class Run>
+void in_orders(const Run& run) {
+  for (int order = 0; order < (sees_accesses() ? 3 : kOrders); ++order) {
+    set_order(order);
+    run();
+    check_clean();
+  }
+  set_order(0);
+}
+
+// What run() moves, where that is seen. `waste` is how many times the fewest sectors it may touch,
+// `conflicts` how many passes more per pass.
+template <class Run>
+void check_traffic(const char* name, double waste, double conflicts, const Run& run) {
+  if (!sees_accesses()) return;
+  reset_traffic();
+  run();
+  check_clean();
+  const Traffic seen = traffic();
+  std::cout << name << ": " << seen.loads.sectors << " sectors loaded (fewest "
+            << seen.loads.fewest << ") by " << seen.loads.requests << " requests, "
+            << seen.stores.sectors << " stored (fewest " << seen.stores.fewest << ") by "
+            << seen.stores.requests << ", " << seen.shared.conflicts << " bank conflicts in "
+            << seen.shared.passes << " passes\n";
+  CHECK(static_cast<double>(seen.loads.sectors + seen.stores.sectors) <=
+        waste * static_cast<double>(seen.loads.fewest + seen.stores.fewest));
+  CHECK(static_cast<double>(seen.shared.conflicts) <=
+        conflicts * static_cast<double>(seen.shared.passes));
+}
+
+// Numbers that look random, the same for a seed.
+class Numbers {
+ public:
+  explicit Numbers(std::uint32_t seed = 1) : state_(seed) {}
+  std::uint32_t next() {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<std::uint32_t>(state_ >> 33);
+  }
+  float real() { return static_cast<float>(next() % 2001) / 1000.0f - 1.0f; }  // in [-1, 1]
+
+ private:
+  std::uint64_t state_;
+};
+
+}  // namespace emulator
