@@ -65,6 +65,7 @@ gpu-check: $(VENV)/.tests
 	@$(BIN)/python -c 'import nascore, sys; sys.exit(not nascore.has_cuda())' || \
 	  { echo "No CUDA device, or built without nvcc: nothing to check" >&2; exit 1; }
 	$(BIN)/python -m pytest -m gpu --benchmark-disable
+	$(BIN)/python -m pytest benchmarks/bench_cuda.py -m gpu -s --benchmark-json=build/benchmarks-cuda.json
 
 cuda-table: $(VENV)/.tests
 	$(BIN)/python tests/cuda_table.py
