@@ -50,7 +50,7 @@ void bind_masks(py::module_& m) {
       py::arg("stream"), py::arg("counter"), py::arg("drawn"), py::arg("invalid"),
       py::arg("cuda_stream"), Release(),
       "drawn [rows, k] int32 = the indices that the CPU draws by the same weights [rows, n] "
-      "uint32; "
+      "uint32.\n"
       "`invalid` [1] int32 becomes 1 where a weight is too large.");
   m.def(
       "draw_bernoulli",
@@ -74,9 +74,8 @@ void bind_masks(py::module_& m) {
       py::arg("weights"), py::arg("legal"), py::arg("rows"), py::arg("n"), py::arg("seed"),
       py::arg("stream"), py::arg("counter"), py::arg("drawn"), py::arg("invalid"),
       py::arg("cuda_stream"), Release(),
-      "drawn [rows] int32 = a legal index of each row; `invalid` as of draw_k, and where nothing "
-      "of "
-      "a row is legal.");
+      "drawn [rows] int32 = a legal index of each row; `invalid` as of draw_k, and where nothing\n"
+      "of a row is legal.");
 }
 
 MaskedShape shape_of(const Addresses& inputs, std::size_t samples, std::size_t size) {
@@ -131,7 +130,7 @@ void bind_convolutions(py::module_& m, const std::string& suffix) {
         },
         py::arg("x"), py::arg("weights"), py::arg("bias"), py::arg("shape"), py::arg("y"),
         py::arg("cuda_stream"), Release(),
-        "y (+)= bias + convolution of x; float32 weights [kernel_h, kernel_w, in_channels, "
+        "y (+)= bias + convolution of x; float32 weights [kernel_h, kernel_w, in_channels,\n"
         "out_channels], bias [out_channels] or 0.");
   m.def(("sep_conv_" + suffix).c_str(),
         [](Address x, Address depthwise, Address pointwise, Address bias, const ConvShape& shape,
@@ -142,7 +141,7 @@ void bind_convolutions(py::module_& m, const std::string& suffix) {
         py::arg("x"), py::arg("depthwise"), py::arg("pointwise"), py::arg("bias"), py::arg("shape"),
         py::arg("y"), py::arg("cuda_stream"), Release(),
         "y (+)= bias + pointwise of depthwise of x; float32 weights [kernel_h, kernel_w, "
-        "in_channels] "
+        "in_channels]\n"
         "and [in_channels, out_channels], bias [out_channels] or 0.");
 }
 
@@ -161,9 +160,10 @@ PYBIND11_MODULE(_cuda, m, pybind11::mod_gil_not_used()) {
   m.doc() = "The CUDA kernels of nascore. An error of CUDA is a RuntimeError with its text.";
   m.def("device_count", &nascore::cuda::device_count,
         "How many CUDA devices this process sees; 0 without a driver.");
-  py::class_<ConvShape>(m, "ConvShape",
-                        "Of x [samples, height, width, in_channels], whose pixels are in_stride "
-                        "elements apart, and y alike.")
+  py::class_<ConvShape>(
+      m, "ConvShape",
+      "Of x [samples, height, width, in_channels], whose pixels are in_stride elements\n"
+      "apart, and y alike.")
       .def(py::init([](int samples, int height, int width, int in_channels, int out_channels,
                        int in_stride, int out_stride, int kernel_h, int kernel_w, int stride,
                        int dilation, bool relu, bool accumulate) {
@@ -175,6 +175,11 @@ PYBIND11_MODULE(_cuda, m, pybind11::mod_gil_not_used()) {
            py::arg("in_channels"), py::arg("out_channels"), py::arg("in_stride"),
            py::arg("out_stride"), py::arg("kernel_h"), py::arg("kernel_w"), py::arg("stride") = 1,
            py::arg("dilation") = 1, py::arg("relu") = false, py::arg("accumulate") = false);
+  m.def("conv_shared", &nascore::cuda::conv_shared, py::arg("shape"),
+        "Bytes of shared memory that a block of conv takes.");
+  m.def("sep_conv_shared", &nascore::cuda::sep_conv_shared, py::arg("shape"),
+        "Bytes of shared memory that a block of sep_conv takes; a launch fails where the device\n"
+        "allows less to one block.");
   nascore::cuda::bind_masks(m);
   nascore::cuda::bind<float>(m, "f32");
   nascore::cuda::bind<__half>(m, "f16");

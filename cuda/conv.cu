@@ -37,7 +37,23 @@ __global__ void __launch_bounds__(kTileThreads, 4)
   write_tile(sums, bias, shape, tile, column, y);
 }
 
+int pixels_of(const ConvShape& shape) {
+  return reach(shape.kernel_h, shape) * reach(shape.kernel_w, shape);
+}
+
+// Channels of the input at once: fewer where the border is wide.
+int chunk_of(const ConvShape& shape) {
+  int chunk = kChunk;
+  while (chunk > kLanes<__half> && pixels_of(shape) * (chunk + kPad) > 4 * kWeights) chunk /= 2;
+  return chunk;
+}
+
 }  // namespace
+
+std::size_t conv_shared(const ConvShape& shape) {
+  const int input = pixels_of(shape) * (chunk_of(shape) + kPad);
+  return static_cast<std::size_t>(2 * kWeights + input) * sizeof(float);
+}
 
 template <class T>
 cudaError_t conv(const T* x, const float* weights, const float* bias, const ConvShape& shape, T* y,
@@ -47,16 +63,11 @@ cudaError_t conv(const T* x, const float* weights, const float* bias, const Conv
   const unsigned columns =
       static_cast<unsigned>(divide_up(static_cast<std::size_t>(shape.out_channels), kOuts));
   if (columns > kMaxGridY) return cudaErrorInvalidConfiguration;
-  // Fewer channels at once where the border is wide.
-  const int pixels = reach(shape.kernel_h, shape) * reach(shape.kernel_w, shape);
-  int chunk = kChunk;
-  while (chunk > kLanes<__half> && pixels * (chunk + kPad) > 4 * kWeights) chunk /= 2;
-  const std::size_t bytes =
-      static_cast<std::size_t>(2 * kWeights + pixels * (chunk + kPad)) * sizeof(float);
+  const std::size_t bytes = conv_shared(shape);
   const cudaError_t status = allow_shared(conv_kernel<T>, bytes);
   if (status != cudaSuccess) return status;
   NASCORE_LAUNCH(conv_kernel<T>, dim3(launch.blocks, columns), kTileThreads, bytes, stream, x,
-                 weights, bias, launch.conv, chunk, y);
+                 weights, bias, launch.conv, chunk_of(shape), y);
   return cudaGetLastError();
 }
 

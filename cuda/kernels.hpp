@@ -80,10 +80,15 @@ cudaError_t conv(const T* x, const float* weights, const float* bias, const Conv
                  cudaStream_t stream);
 
 // y (+)= bias + pointwise(depthwise(x)); depthwise [kernel_h, kernel_w, in_channels], pointwise
-// [in_channels, out_channels]. All channels of a tile are held in shared memory: 256 bytes for
-// each, which is about 600 channels on an H100 and 400 on an A100.
+// [in_channels, out_channels].
 template <class T>
 cudaError_t sep_conv(const T* x, const float* depthwise, const float* pointwise, const float* bias,
                      const ConvShape& shape, T* y, cudaStream_t stream);
+
+// Bytes of shared memory that a block takes. A launch fails where that is more than the device's
+// cudaDevAttrMaxSharedMemoryPerBlockOptin. A tile's depthwise results take 256 for each channel, so
+// that an A100 has room for 500 channels in any window, and an H100 for 750.
+std::size_t conv_shared(const ConvShape& shape);
+std::size_t sep_conv_shared(const ConvShape& shape);
 
 }  // namespace nascore::cuda

@@ -137,13 +137,17 @@ __global__ void __launch_bounds__(kTileThreads, 4)
 
 }  // namespace
 
+std::size_t sep_conv_shared(const ConvShape& shape) {
+  return static_cast<std::size_t>(parts_of(shape).floats) * sizeof(float);
+}
+
 template <class T>
 cudaError_t sep_conv(const T* x, const float* depthwise, const float* pointwise, const float* bias,
                      const ConvShape& shape, T* y, cudaStream_t stream) {
   const ConvLaunch launch = prepare(x, pointwise, shape, y);
   if (launch.status != cudaSuccess || launch.blocks == 0) return launch.status;
   const Parts parts = parts_of(shape);
-  const std::size_t bytes = static_cast<std::size_t>(parts.floats) * sizeof(float);
+  const std::size_t bytes = sep_conv_shared(shape);
   const cudaError_t status = allow_shared(sep_conv_kernel<T>, bytes);
   if (status != cudaSuccess) return status;
   NASCORE_LAUNCH(sep_conv_kernel<T>, launch.blocks, kTileThreads, bytes, stream, x, depthwise,

@@ -38,6 +38,13 @@ inline ConvShape shape_of(int samples, int height, int width, int in, int out, i
   return shape;
 }
 
+inline std::string said(const ConvShape& shape) {
+  return std::to_string(shape.kernel_h) + "x" + std::to_string(shape.kernel_w) + " by " +
+         std::to_string(shape.stride) + ", " + std::to_string(shape.height) + "x" +
+         std::to_string(shape.width) + "x" + std::to_string(shape.in_channels) + " to " +
+         std::to_string(shape.out_channels);
+}
+
 inline int after_stride(int size, int stride) { return (size + stride - 1) / stride; }
 
 inline std::vector<float> random_floats(std::size_t size, std::uint32_t seed) {

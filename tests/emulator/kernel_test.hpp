@@ -9,8 +9,12 @@
 
 namespace emulator {
 
+// What was found is printed at the end: behind a wrong value stands its cause, where that is known.
 inline void check_clean() {
-  for (const std::string& problem : problems()) std::cerr << problem << "\n";
+  static const int printer = std::atexit([] {
+    for (const std::string& problem : problems()) std::cerr << problem << "\n";
+  });
+  CHECK_EQ(printer, 0);
   CHECK(problems().empty());
 }
 
@@ -19,16 +23,17 @@ template <class Run>
 void in_orders(const Run& run) {
   for (int order = 0; order < (sees_accesses() ? 3 : kOrders); ++order) {
     set_order(order);
-    run();
     check_clean();
+    run();
   }
+  check_clean();
   set_order(0);
 }
 
 // What run() moves, where that is seen. `waste` is how many times the fewest sectors it may touch,
 // `conflicts` how many passes more per pass.
 template <class Run>
-void check_traffic(const char* name, double waste, double conflicts, const Run& run) {
+void check_traffic(const std::string& name, double waste, double conflicts, const Run& run) {
   if (!sees_accesses()) return;
   reset_traffic();
   run();
