@@ -23,7 +23,7 @@ from nascore import _cuda
 ROOT = Path(__file__).parents[1]
 TABLE, PAGE = ROOT / "cuda/resources.csv", ROOT / "docs/cuda.md"
 COLUMNS = (
-    *("kernel", "type", "wide", "architecture", "threads", "registers", "spills"),
+    *("kernel", "type", "variant", "architecture", "threads", "registers", "spills"),
     *("static_shared", "dynamic_shared", "loads_16", "stores_16", "blocks", "occupancy"),
 )
 DEVICES = {"80": "A100", "90": "H100"}
@@ -71,10 +71,12 @@ def dump(option: str) -> str:
 
 
 def split_name(name: str) -> tuple[str, str, str]:
-    """`void nascore::(anonymous namespace)::k<float, true>(...)` -> k, float, true."""
+    """`void nascore::(anonymous namespace)::k<float, true>(...)` -> k, float, wide."""
     found = re.search(r"(\w+)(?:<(\w+)(?:, (\w+))?>)?\((?!anonymous)", name)
     assert found is not None, name
-    return found[1], found[2] or "", found[3] or ""
+    variant = found[3] or ""
+    told = {"": "", "true": "wide", "false": "narrow"}.get(variant, f"{variant} outs")
+    return found[1], found[2] or "", told
 
 
 def sections(text: str, marker: str) -> Iterator[tuple[str, str, str]]:
@@ -98,7 +100,9 @@ def rows() -> list[Row]:
         (architecture, split_name(name)): INSTRUCTION.findall(body)
         for architecture, name, body in sections(dump("-sass"), "Function : ")
     }
-    dynamic = {work.kernel: work.shared for _, group in all_works() for work in group}
+    dynamic = {
+        (work.kernel, work.variant): work.shared for _, group in all_works() for work in group
+    }
     found = []
     for architecture, name, body in sections(dump("-res-usage"), "Function "):
         kernel = split_name(name)
@@ -109,7 +113,7 @@ def rows() -> list[Row]:
         local = [i for i in code[architecture, kernel] if i.startswith(("STL", "LDL"))]
         values = (
             *(*kernel, architecture, threads[kernel], used["REG"], len(local)),
-            *(static, dynamic[kernel[0]]),
+            *(static, dynamic.get((kernel[0], kernel[2]), 0)),  # narrow ones have none
             sum(i.startswith("LDG") for i in wide),  # into registers or shared memory
             sum(i.startswith("STG") for i in wide),
         )
@@ -154,7 +158,7 @@ def page(table: list[Row]) -> str:
     """docs/cuda.md."""
     examples = [
         (
-            *(f"`{work.kernel}`", dtype, work.example, str(work.blocks)),
+            *(f"`{work.kernel}`", work.variant, dtype, work.example, str(work.blocks)),
             *(f"{amount / 1e6:.3g}" for amount in (*work.bytes, *work.operations)),
             f"{work.seconds * 1e6:.3g}",
         )
@@ -163,7 +167,7 @@ def page(table: list[Row]) -> str:
     ]
     resources = [
         (
-            *(f"`{row['kernel']}`", row["type"].removeprefix("__nv_").strip("_"), row["wide"]),
+            *(f"`{row['kernel']}`", row["type"].removeprefix("__nv_").strip("_"), row["variant"]),
             *(DEVICES[row["architecture"]], row["threads"], row["registers"], row["spills"]),
             f"{row['static_shared']} + {row['dynamic_shared']}",
             *(row["loads_16"], row["stores_16"], row["blocks"], row["occupancy"]),
@@ -176,14 +180,14 @@ def page(table: list[Row]) -> str:
         floats=FLOATS / 1e12,
         works=as_table(
             (
-                *("kernel", "type", "example", "blocks", "fewest MB", "moved MB"),
+                *("kernel", "variant", "type", "example", "blocks", "fewest MB", "moved MB"),
                 *("fewest Mop", "done Mop", "predicted us"),
             ),
             examples,
         ),
         resources=as_table(
             (
-                *("kernel", "type", "wide", "on", "threads", "registers", "spills"),
+                *("kernel", "type", "variant", "on", "threads", "registers", "spills"),
                 *("shared bytes", "16-byte loads", "16-byte stores", "blocks", "occupancy"),
             ),
             resources,
@@ -211,7 +215,8 @@ memory come on top. Types of 16 bits are computed in float32, without tensor cor
 ## What a kernel takes of a processor
 
 Registers, spills (instructions on local memory) and 16-byte accesses are read from the machine
-code. *Wide* kernels are for sizes and addresses that are multiples of 16 bytes, the others for all.
+code. *Wide* kernels are for sizes and addresses that are multiples of 16 bytes, *narrow* ones for
+all; convolutions compute 32 or 64 output channels at once, whichever pads less.
 Shared memory is static and, for the example above, dynamic; blocks are those that one
 multiprocessor holds, and occupancy is their share of its 2,048 threads, by CUDA's own rules.
 

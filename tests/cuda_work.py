@@ -20,7 +20,8 @@ BYTES = {"float": 4, "__half": 2, "__nv_bfloat16": 2}
 class Work:
     """`shared` are the dynamic bytes of a block; `bytes` and `operations` (fewest, done)."""
 
-    kernel: str  # without its type, and what follows that
+    kernel: str
+    variant: str
     example: str
     blocks: int
     shared: int
@@ -38,7 +39,8 @@ class Work:
 def works(dtype: str) -> list[Work]:
     """An example for each kernel of a type."""
     size = BYTES[dtype]
-    return [*_masked_sum(size), _convolution("sep_conv", size), _convolution("conv", size)]
+    names = ("sep_conv", "conv")
+    return [*_masked_sum(size), *(_convolution(name, size, c) for name in names for c in (32, 44))]
 
 
 def _masked_sum(size: int, inputs: int = 8, active: int = 4) -> list[Work]:
@@ -51,15 +53,15 @@ def _masked_sum(size: int, inputs: int = 8, active: int = 4) -> list[Work]:
     forward, backward = (active + 1) * of_all, (2 * inputs + 1) * of_all
     return [
         Work(
-            *("masked_sum_kernel", f"{example}, {active} active", blocks, 0),
+            *("masked_sum_kernel", "wide", f"{example}, {active} active", blocks, 0),
             *((forward, forward), (2 * active * elements,) * 2),
         ),
         Work(
-            *("masked_sum_backward_kernel", example, blocks, 0),
+            *("masked_sum_backward_kernel", "wide", example, blocks, 0),
             *((backward, backward + partials), (3 * inputs * elements,) * 2),
         ),
         Work(
-            *("mask_gradient_kernel", example, -(-inputs // 8), 0),
+            *("mask_gradient_kernel", "", example, -(-inputs // 8), 0),
             *((partials, partials), (blocks * inputs,) * 2),
         ),
     ]
@@ -72,9 +74,8 @@ def _read(size: int, kernel: int) -> int:
     return sum(min(first + 8 + border, size) - max(first - border, 0) for first in tiles)
 
 
-def _convolution(name: str, size: int) -> Work:
+def _convolution(name: str, size: int, channels: int) -> Work:
     samples, side, kernel = 16, 32, 5 if name == "sep_conv" else 3
-    channels = 44 if name == "sep_conv" else 64
     shape = _cuda.ConvShape(
         **dict.fromkeys(("height", "width"), side),
         **dict.fromkeys(("in_channels", "out_channels", "in_stride", "out_stride"), channels),
@@ -82,7 +83,8 @@ def _convolution(name: str, size: int) -> Work:
         samples=samples,
     )
     pixels, tiles = samples * side * side, samples * (side // 8) ** 2
-    outs = -(-channels // 64) * 64  # computed, 64 at a time
+    at_once = min((64, 32), key=lambda outs: -channels % outs)
+    outs = channels + -channels % at_once
     if name == "sep_conv":
         weights = kernel**2 * channels + channels**2
         multiplied = channels * (kernel**2 + channels)
@@ -96,7 +98,11 @@ def _convolution(name: str, size: int) -> Work:
     fewest = 2 * pixels * channels * size + 4 * weights
     read = samples * _read(side, kernel) ** 2 + pixels
     return Work(
-        *(f"{name}_kernel", f"[{samples}, {channels}, {side}, {side}], {kernel}x{kernel}"),
+        *(
+            f"{name}_kernel",
+            f"{at_once} outs",
+            f"[{samples}, {channels}, {side}, {side}], {kernel}x{kernel}",
+        ),
         *(tiles, shared, (fewest, read * channels * size + tiles * 4 * weights)),
         (2 * pixels * multiplied, 2 * pixels * done),
     )
@@ -116,7 +122,7 @@ def draws(rows: int = 65536, n: int = 16, k: int = 4) -> list[Work]:
         drawn = words if searches else -(-words // 4)
         done = rows * (drawn * PHILOX + n + 2 * searches * n // 2)
         blocks = -(-threads(rows) // 128)
-        return Work(name, example, blocks, shared, (moved, moved), (fewest, done), INTEGERS)
+        return Work(name, "", example, blocks, shared, (moved, moved), (fewest, done), INTEGERS)
 
     return [
         work("draw_k_kernel", staged, 4 * k, k, k, lambda r: r),
