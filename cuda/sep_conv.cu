@@ -1,6 +1,6 @@
 // Separable convolution: a block takes an 8 x 8 tile of outputs. The depthwise results of all
 // channels stay in shared memory, and the pointwise convolution reads them there.
-#include "tiles.cuh"
+#include "product.cuh"
 
 namespace nascore::cuda {
 namespace {
@@ -20,11 +20,12 @@ struct Parts {
 
 Parts parts_of(const ConvShape& shape) {
   Parts parts;
+  const int buffer = outs_of(shape) == 64 ? Product<64>::kBuffer : Product<32>::kBuffer;
   for (parts.chunk = kChunk;; parts.chunk /= 2) {
     const int pixels = reach(shape.kernel_h, shape) * reach(shape.kernel_w, shape);
     parts.taps = pixels * (parts.chunk + kPad);
     const int read = parts.taps + shape.kernel_h * shape.kernel_w * parts.chunk;
-    parts.mixed = read > 2 * kWeights ? read : 2 * kWeights;
+    parts.mixed = read > buffer ? read : buffer;
     parts.apart = (shape.in_channels + parts.chunk - 1) / parts.chunk * parts.chunk + kPad;
     parts.floats = parts.mixed + kSide * kSide * parts.apart;
     if (parts.chunk == kLanes<__half> || parts.floats * sizeof(float) <= kGoodShared) return parts;
@@ -95,7 +96,7 @@ __device__ void mix(const float* tile, const float* taps, const Conv& shape, int
   }
 }
 
-template <class T>
+template <class T, int kOuts>
 __global__ void __launch_bounds__(kTileThreads, 4)
     sep_conv_kernel(const T* x, const float* depthwise, const float* pointwise, const float* bias,
                     Conv shape, Parts parts, T* y) {
@@ -120,18 +121,20 @@ __global__ void __launch_bounds__(kTileThreads, 4)
     __syncthreads();
   }
 
+  using Sums = Product<kOuts>;
+  const float* const own = mixed + (Sums::row() * kSide + Sums::column()) * parts.apart;
   const int steps = (shape.in_channels + kChunk - 1) / kChunk;
-  for (int column = 0; column < shape.out_channels; column += kOuts) {
-    Sums sums = {};
-    multiply_steps(
-        steps, pointwise, column, shape, input, kSide * parts.apart,
+  for (int out = 0; out < shape.out_channels; out += kOuts) {
+    Sums sums;
+    sums.add(
+        steps, pointwise, out, shape, input, Sums::kRows * kSide * parts.apart,
         [](int step) { return static_cast<std::size_t>(step * kChunk); },
         [&](int step) {
           const int left = shape.in_channels - step * kChunk;
           return left < kChunk ? left : kChunk;
         },
-        [&](int step) { return mixed + own_column() * parts.apart + step * kChunk; }, sums);
-    write_tile(sums, bias, shape, tile, column, y);
+        [&](int step) { return own + step * kChunk; });
+    sums.write(bias, shape, tile, out, y);
   }
 }
 
@@ -148,10 +151,11 @@ cudaError_t sep_conv(const T* x, const float* depthwise, const float* pointwise,
   if (launch.status != cudaSuccess || launch.blocks == 0) return launch.status;
   const Parts parts = parts_of(shape);
   const std::size_t bytes = sep_conv_shared(shape);
-  const cudaError_t status = allow_shared(sep_conv_kernel<T>, bytes);
+  const auto kernel = outs_of(shape) == 64 ? sep_conv_kernel<T, 64> : sep_conv_kernel<T, 32>;
+  const cudaError_t status = allow_shared(kernel, bytes);
   if (status != cudaSuccess) return status;
-  NASCORE_LAUNCH(sep_conv_kernel<T>, launch.blocks, kTileThreads, bytes, stream, x, depthwise,
-                 pointwise, bias, launch.conv, parts, y);
+  NASCORE_LAUNCH(kernel, launch.blocks, kTileThreads, bytes, stream, x, depthwise, pointwise, bias,
+                 launch.conv, parts, y);
   return cudaGetLastError();
 }
 

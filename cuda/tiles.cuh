@@ -1,8 +1,6 @@
-// What the two convolutions share: a block's tile of 8 x 8 outputs, the part of the input that it
-// needs in shared memory, and the product of pixels and weights in registers.
+// What the two convolutions share: a block's tile of 8 x 8 outputs, and the part of the input that
+// it needs in shared memory.
 #pragma once
-
-#include <cuda_pipeline.h>
 
 #include "common.cuh"
 #include "kernels.hpp"
@@ -10,14 +8,10 @@
 namespace nascore::cuda {
 
 constexpr int kTileThreads = 128;
-constexpr int kSide = 8;                  // of a tile of outputs
-constexpr int kOuts = 64;                 // output channels at once
-constexpr int kChunk = 32;                // input channels at once
-constexpr int kPixels = kSide;            // of a thread: one column of the tile,
-constexpr int kQuad = 4;                  // times four channels
-constexpr int kPad = 4;                   // floats after a pixel's channels, against bank conflicts
-constexpr int kWeights = kChunk * kOuts;  // floats that a step of the product reads
-constexpr int kFetches = kWeights / kQuad / kTileThreads;
+constexpr int kSide = 8;    // of a tile of outputs
+constexpr int kChunk = 32;  // input channels at once
+constexpr int kQuad = 4;    // channels of a thread
+constexpr int kPad = 4;     // floats after a pixel's channels, against bank conflicts
 
 // Four floats of shared memory at once.
 __device__ inline float4 quad_at(const float* from) {
@@ -35,9 +29,9 @@ __device__ inline void multiply_add(float4& sum, float a, float4 b) {
   multiply_add(sum, make_float4(a, a, a, a), b);
 }
 
-// With which of its accesses can take 16 bytes, or a quad of outputs.
+// With which of its accesses can take 16 bytes, or a quad.
 struct Conv : ConvShape {
-  bool wide_input = false, wide_weights = false, wide_output = false;
+  bool wide_input = false, quad_input = false, quad_weights = false, quad_output = false;
 };
 
 // Where a block's tile is.
@@ -75,12 +69,22 @@ __device__ inline Tile find_tile(const Conv& shape) {
 
 // kLanes<T> channels from `channel` on; those from `channels` on are 0.
 template <class T>
-__device__ Vector<T> load_channels(const T* pixel, int channel, int channels, bool wide) {
-  if (wide && channel + kLanes<T> <= channels) return load16(pixel + channel);
+__device__ Vector<T> load_channels(const T* pixel, int channel, int channels, const Conv& shape) {
+  if (shape.wide_input && channel + kLanes<T> <= channels) return load16(pixel + channel);
   Vector<T> read;
 #pragma unroll
-  for (int lane = 0; lane < kLanes<T>; ++lane) {
-    read.lane[lane] = channel + lane < channels ? pixel[channel + lane] : from_float<T>(0);
+  for (int first = 0; first < kLanes<T>; first += kQuad) {
+    if constexpr (sizeof(T) == 2) {
+      if (shape.quad_input && channel + first + kQuad <= channels) {
+        const uint2 bits = *reinterpret_cast<const uint2*>(pixel + channel + first);
+        memcpy(read.lane + first, &bits, sizeof bits);
+        continue;
+      }
+    }
+#pragma unroll
+    for (int lane = first; lane < first + kQuad; ++lane) {
+      read.lane[lane] = channel + lane < channels ? pixel[channel + lane] : from_float<T>(0);
+    }
   }
   return read;
 }
@@ -108,7 +112,7 @@ __device__ void load_tile(const T* x, const Conv& shape, const Tile& tile, int f
                  : 0;
       read[u] =
           load_channels(x + place * std::size_t(shape.in_stride), first + item % groups * kLanes<T>,
-                        inside ? shape.in_channels : 0, shape.wide_input);
+                        inside ? shape.in_channels : 0, shape);
     }
 #pragma unroll
     for (int u = 0; u < kAtOnce; ++u) {
@@ -129,137 +133,6 @@ __device__ void load_tile(const T* x, const Conv& shape, const Tile& tile, int f
   }
 }
 
-// Sends kChunk rows of weights [rows, out_channels], kOuts columns, on their way to shared memory:
-// from `row` on, where there are `rows`, and 0 beyond.
-__device__ inline void fetch_weights(const float* weights, std::size_t row, int rows, int column,
-                                     const Conv& shape, float* to) {
-#pragma unroll 1
-  for (int f = 0; f < kFetches; ++f) {
-    const int item = f * kTileThreads + static_cast<int>(threadIdx.x);
-    const int r = item / (kOuts / kQuad), c = column + item % (kOuts / kQuad) * kQuad;
-    const int channels = r < rows ? shape.out_channels - c : 0;
-    const float* const from =
-        weights + (row + std::size_t(r)) * std::size_t(shape.out_channels) + c;
-    if (shape.wide_weights) {  // all four or none
-      __pipeline_memcpy_async(to + item * kQuad, channels > 0 ? from : weights,
-                              kQuad * sizeof(float), channels > 0 ? 0 : kQuad * sizeof(float));
-    } else {
-#pragma unroll
-      for (int i = 0; i < kQuad; ++i) {
-        const bool there = i < channels;
-        __pipeline_memcpy_async(to + item * kQuad + i, there ? from + i : weights, sizeof(float),
-                                there ? 0 : sizeof(float));
-      }
-    }
-  }
-  __pipeline_commit();
-}
-
-// A thread's results: column threadIdx.x / 16 of the tile, channels threadIdx.x % 16 * 4 on.
-__device__ inline int own_column() { return static_cast<int>(threadIdx.x) / (kOuts / kQuad); }
-__device__ inline int own_channel() {
-  return static_cast<int>(threadIdx.x) % (kOuts / kQuad) * kQuad;
-}
-
-struct Sums {
-  float4 pixel[kPixels];
-};
-
-// sums[i] += pixels[i * apart + c] * weights[c] for `channels` c, a multiple of 4.
-__device__ inline void multiply(const float* pixels, int apart, const float* weights, int channels,
-                                Sums& sums) {
-#pragma unroll 1
-  for (int c = 0; c < channels; c += kQuad) {
-    float4 weight[kQuad];
-#pragma unroll
-    for (int i = 0; i < kQuad; ++i) weight[i] = quad_at(weights + (c + i) * kOuts);
-#pragma unroll
-    for (int i = 0; i < kPixels; ++i) {
-      const float4 x = quad_at(pixels + i * apart + c);
-      multiply_add(sums.pixel[i], x.x, weight[0]);
-      multiply_add(sums.pixel[i], x.y, weight[1]);
-      multiply_add(sums.pixel[i], x.z, weight[2]);
-      multiply_add(sums.pixel[i], x.w, weight[3]);
-    }
-  }
-}
-
-// All steps of a product: while one is multiplied the next one's weights are on their way.
-// `buffer` holds 2 * kWeights floats, row_of(step) is the first row of weights, pixels_of(step) the
-// thread's first pixel, rows_of(step) how many rows there are. Its first barrier also ends what was
-// written to shared memory before, and its last one frees it.
-template <class RowOf, class RowsOf, class PixelsOf>
-__device__ void multiply_steps(int steps, const float* weights, int column, const Conv& shape,
-                               float* buffer, int apart, const RowOf& row_of, const RowsOf& rows_of,
-                               const PixelsOf& pixels_of, Sums& sums) {
-  fetch_weights(weights, row_of(0), rows_of(0), column, shape, buffer);
-  for (int step = 0; step < steps; ++step) {
-    __pipeline_wait_prior(0);
-    __syncthreads();
-    if (step + 1 < steps) {
-      fetch_weights(weights, row_of(step + 1), rows_of(step + 1), column, shape,
-                    buffer + (step + 1) % 2 * kWeights);
-    }
-    const int channels = (rows_of(step) + kQuad - 1) / kQuad * kQuad;
-    multiply(pixels_of(step), apart, buffer + step % 2 * kWeights + own_channel(), channels, sums);
-  }
-  __syncthreads();
-}
-
-__device__ inline void store4(float* to, float4 value) {
-  Vector<float> vector{{value.x, value.y, value.z, value.w}};
-  store16(to, vector);
-}
-
-// 8 bytes.
-template <class T>
-__device__ void store4(T* to, float4 value) {
-  const T halves[kQuad] = {from_float<T>(value.x), from_float<T>(value.y), from_float<T>(value.z),
-                           from_float<T>(value.w)};
-  uint2 bits;
-  memcpy(&bits, halves, sizeof bits);
-  __stwb(reinterpret_cast<uint2*>(to), bits);
-}
-
-// y (+)= bias + sums, from output channel `column` on.
-template <class T>
-__device__ void write_tile(const Sums& sums, const float* bias, const Conv& shape, const Tile& tile,
-                           int column, T* y) {
-  const int height = out_size(shape.height, shape.stride);
-  const int width = out_size(shape.width, shape.stride);
-  const int first = column + own_channel(), at = tile.column + own_column();
-  if (at >= width) return;
-  float shift[kQuad];
-#pragma unroll
-  for (int c = 0; c < kQuad; ++c)
-    shift[c] = bias != nullptr && first + c < shape.out_channels ? bias[first + c] : 0;
-#pragma unroll
-  for (int i = 0; i < kPixels; ++i) {
-    const int row = tile.row + i;
-    if (row >= height) return;
-    T* const to =
-        y +
-        ((std::size_t(tile.sample) * std::size_t(height) + std::size_t(row)) * std::size_t(width) +
-         std::size_t(at)) *
-            std::size_t(shape.out_stride) +
-        first;
-    float value[kQuad] = {sums.pixel[i].x, sums.pixel[i].y, sums.pixel[i].z, sums.pixel[i].w};
-#pragma unroll
-    for (int c = 0; c < kQuad; ++c) {
-      value[c] += shift[c];
-      if (shape.accumulate && first + c < shape.out_channels) value[c] += to_float(to[c]);
-    }
-    if (shape.wide_output && first + kQuad <= shape.out_channels) {
-      store4(to, make_float4(value[0], value[1], value[2], value[3]));
-      continue;
-    }
-#pragma unroll
-    for (int c = 0; c < kQuad; ++c) {
-      if (first + c < shape.out_channels) to[c] = from_float<T>(value[c]);
-    }
-  }
-}
-
 // The host's part: checks, flags and the grid. `bytes` of shared memory want an opt-in above
 // kFreeShared, which fails where the device has not as much.
 struct ConvLaunch {
@@ -267,6 +140,13 @@ struct ConvLaunch {
   unsigned blocks = 0;  // tiles
   cudaError_t status = cudaSuccess;
 };
+
+// Whether each quad of channels lies in one access.
+template <class T>
+bool has_quads(const T* address, int stride) {
+  return reinterpret_cast<std::uintptr_t>(address) % (kQuad * sizeof(T)) == 0 &&
+         stride % kQuad == 0;
+}
 
 template <class T>
 ConvLaunch prepare(const T* x, const float* weights, const ConvShape& shape, const T* y) {
@@ -282,9 +162,9 @@ ConvLaunch prepare(const T* x, const float* weights, const ConvShape& shape, con
     return launch;
   }
   launch.conv.wide_input = is_aligned(x) && shape.in_stride % kLanes<T> == 0;
-  launch.conv.wide_weights = is_aligned(weights) && shape.out_channels % kQuad == 0;
-  launch.conv.wide_output = reinterpret_cast<std::uintptr_t>(y) % (kQuad * sizeof(T)) == 0 &&
-                            shape.out_stride % kQuad == 0;
+  launch.conv.quad_input = has_quads(x, shape.in_stride);
+  launch.conv.quad_weights = has_quads(weights, shape.out_channels);
+  launch.conv.quad_output = has_quads(y, shape.out_stride);
   const std::size_t blocks = static_cast<std::size_t>(shape.samples) *
                              static_cast<std::size_t>(tiles_of(shape.height, shape.stride)) *
                              static_cast<std::size_t>(tiles_of(shape.width, shape.stride));
