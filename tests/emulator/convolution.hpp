@@ -2,6 +2,7 @@
 // in double precision that the kernels are compared with.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernel_test.hpp"
@@ -52,6 +53,25 @@ inline std::vector<float> random_floats(std::size_t size, std::uint32_t seed) {
   std::vector<float> values(size);
   for (float& value : values) value = numbers.real();
   return values;
+}
+
+// Bytes that the blocks have to ask for: the input under each 8 x 8 tile of the output, its border
+// included, and the weights for each tile; the output once.
+template <class T>
+std::size_t due_bytes(const ConvShape& s, std::size_t weights) {
+  const auto along = [&](int size, int kernel) {
+    std::size_t read = 0;
+    for (int first = 0; first < size; first += 8 * s.stride) {
+      const int before = kernel / 2 * s.dilation, last = first + 7 * s.stride + before;
+      read += size_of(std::min(last + 1, size) - std::max(first - before, 0));
+    }
+    return read;
+  };
+  const int height = after_stride(s.height, s.stride), width = after_stride(s.width, s.stride);
+  const std::size_t read = along(s.height, s.kernel_h) * along(s.width, s.kernel_w);
+  const std::size_t values = read * size_of(s.in_channels) + size_of(height, width, s.out_channels);
+  return size_of(s.samples) * (values * sizeof(T) + size_of((height + 7) / 8, (width + 7) / 8) *
+                                                        weights * sizeof(float));
 }
 
 // Values and the sums of their terms' sizes, [pixels, channels].

@@ -30,21 +30,23 @@ void in_orders(const Run& run) {
   set_order(0);
 }
 
-// What run() moves, where that is seen. `waste` is how many times the fewest sectors it may touch,
-// `conflicts` how many passes more per pass.
+// What run() moves, where that is seen: at most `slack` times the `bytes` that its blocks have to
+// ask for, and `conflicts` more passes over the banks of shared memory per pass.
 template <class Run>
-void check_traffic(const std::string& name, double waste, double conflicts, const Run& run) {
+void check_traffic(const std::string& name, std::size_t bytes, double slack, double conflicts,
+                   const Run& run) {
   if (!sees_accesses()) return;
   reset_traffic();
   run();
   check_clean();
   const Traffic seen = traffic();
-  std::cout << name << ": " << seen.loads.sectors << " sectors loaded (fewest " << seen.loads.fewest
-            << ") by " << seen.loads.requests << " requests, " << seen.stores.sectors
-            << " stored (fewest " << seen.stores.fewest << ") by " << seen.stores.requests << ", "
+  const auto sectors = seen.loads.sectors + seen.stores.sectors;
+  std::cout << name << ": " << static_cast<double>(bytes) / 32 << " sectors are due; "
+            << seen.loads.sectors << " loaded by " << seen.loads.requests << " requests, "
+            << seen.stores.sectors << " stored by " << seen.stores.requests << "; "
             << seen.shared.conflicts << " bank conflicts in " << seen.shared.passes << " passes\n";
-  CHECK(static_cast<double>(seen.loads.sectors + seen.stores.sectors) <=
-        waste * static_cast<double>(seen.loads.fewest + seen.stores.fewest));
+  CHECK(static_cast<double>(sectors) * 32 <= slack * static_cast<double>(bytes));
+  CHECK(static_cast<double>(sectors) * 32 >= static_cast<double>(bytes));
   CHECK(static_cast<double>(seen.shared.conflicts) <=
         conflicts * static_cast<double>(seen.shared.passes));
 }

@@ -31,16 +31,18 @@ void test(const ConvShape& shape, std::size_t shift, bool with_bias) {
   });
 }
 
-// Sectors as few as may be, but for rows of the image that end within one; no bank conflicts.
+// 16 channels at once are half of a 16-bit pixel's 64 bytes where its border is wide.
 template <class T>
 void test_traffic(const ConvShape& shape, const char* name) {
   const Convolution<T> problem(shape, 0);
   const Array<float> weights(random_floats(
       size_of(shape.kernel_h, shape.kernel_w, shape.in_channels, shape.out_channels), 2));
   Array<T> y(problem.before);
-  check_traffic("conv, " + said(shape) + ", " + name, 1, 0, [&] {
-    nascore::cuda::conv<T>(problem.x.data(), weights.data(), nullptr, shape, y.data(), kNoStream);
-  });
+  check_traffic("conv, " + said(shape) + ", " + name, due_bytes<T>(shape, weights.size()), 1.08, 0,
+                [&] {
+                  nascore::cuda::conv<T>(problem.x.data(), weights.data(), nullptr, shape, y.data(),
+                                         kNoStream);
+                });
 }
 
 template <class T>

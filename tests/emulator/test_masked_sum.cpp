@@ -152,7 +152,9 @@ void test_type(const char* name) {
   const MaskedShape shape{1, 8192, 6};
   const Problem<T> problem(shape, 0, true);
   Array<T> out(shape.size), of_mask(6);
-  emulator::check_traffic(std::string("masked_sum of 6, ") + name, 1.05, 0, [&] {
+  // Four are active. Beside whole tensors there are masks, and a float of each block and input.
+  const std::size_t tensor = shape.size * sizeof(T);
+  emulator::check_traffic(std::string("masked_sum of 6, ") + name, 5 * tensor, 1.01, 0, [&] {
     nascore::cuda::masked_sum(problem.pointers.data(), problem.mask.data(), shape, out.data(),
                               kNoStream);
   });
@@ -163,7 +165,7 @@ void test_type(const char* name) {
     pointers.push_back(gradients.back()->data());
   }
   Array<float> workspace(nascore::cuda::masked_sum_workspace<T>(shape));
-  emulator::check_traffic(std::string("its backward pass, ") + name, 1.05, 0.2, [&] {
+  emulator::check_traffic(std::string("its backward pass, ") + name, 13 * tensor, 1.01, 0.1, [&] {
     nascore::cuda::masked_sum_backward(problem.grad.data(), problem.pointers.data(),
                                        problem.mask.data(), shape, pointers.data(), of_mask.data(),
                                        workspace.data(), kNoStream);

@@ -147,18 +147,20 @@ void test_traffic() {
   set_legal(legal, shape.n);
   Array<std::int32_t> drawn(512 * 4), invalid(std::vector<std::int32_t>{0});
   Array<bool> mask(count(shape));
-  emulator::check_traffic("draw_k, 512 rows of 32, k = 4", 1.4, 0.9, [&] {
+  emulator::check_traffic("draw_k, 512 rows of 32, k = 4", 512 * (32 + 4) * 4, 1.4, 0.9, [&] {
     nascore::cuda::draw_k(weights.data(), rows_of(shape), 4, drawn.data(), invalid.data(),
                           kNoStream);
   });
-  emulator::check_traffic("draw_bernoulli, 512 rows of 32", 1.85, 0, [&] {
+  // A thread loads 32 bytes in two halves, each by all of its warp.
+  emulator::check_traffic("draw_bernoulli, 512 rows of 32", 512 * 32 * (4 + 1), 1.85, 0, [&] {
     nascore::cuda::draw_bernoulli(weights.data(), rows_of(shape), mask.data(), invalid.data(),
                                   kNoStream);
   });
-  emulator::check_traffic("draw_categorical, 512 rows of 32", 1.65, 0, [&] {
-    nascore::cuda::draw_categorical(weights.data(), legal.data(), rows_of(shape), drawn.data(),
-                                    invalid.data(), kNoStream);
-  });
+  emulator::check_traffic(
+      "draw_categorical, 512 rows of 32", 512 * (32 * (4 + 1) + 4), 1.65, 0, [&] {
+        nascore::cuda::draw_categorical(weights.data(), legal.data(), rows_of(shape), drawn.data(),
+                                        invalid.data(), kNoStream);
+      });
 }
 
 }  // namespace
