@@ -9,9 +9,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PEERS := build/peers
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-SOURCES := $(shell find csrc cuda python -name '*.[ch]pp' -o -name '*.cu' -o -name '*.py' -o -name '*.pyi' \
+SOURCES := $(shell find csrc cuda python -name '*.[ch]pp' -o -name '*.cu*' -o -name '*.py' -o -name '*.pyi' \
   -o -name '*.csv') CMakeLists.txt pyproject.toml constraints.txt
-CXX_FILES := $(shell find csrc cuda tests/cpp tests/emulator -name "*.[ch]pp" -o -name "*.cu" -o -name "*.cuh" -o -name "*.h")
+CXX_FILES := $(shell find csrc cuda tests/cpp tests/emulator -name '*.[ch]pp' -o -name '*.cu*' -o -name '*.h')
 
 help:
 	@grep -E '^\| `make' CONTRIBUTING.md
