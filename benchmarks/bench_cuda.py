@@ -133,9 +133,10 @@ def test_convolutions(
     mix = torch.randn(channels, channels, device="cuda") / channels**0.5
     bias, y = torch.randn(channels, device="cuda"), torch.empty_like(x)
     shape = _cuda.ConvShape(
-        **dict.fromkeys(("height", "width"), side),
+        **dict.fromkeys(("height", "width", "out_height", "out_width"), side),
         **dict.fromkeys(("in_channels", "out_channels", "in_stride", "out_stride"), channels),
         **dict.fromkeys(("kernel_h", "kernel_w"), kernel),
+        **dict.fromkeys(("pad_top", "pad_left"), kernel // 2),
         samples=samples,
         relu=True,
     )

@@ -164,17 +164,21 @@ PYBIND11_MODULE(_cuda, m, pybind11::mod_gil_not_used()) {
       m, "ConvShape",
       "Of x [samples, height, width, in_channels], whose pixels are in_stride elements\n"
       "apart, and y alike.")
-      .def(py::init([](int samples, int height, int width, int in_channels, int out_channels,
-                       int in_stride, int out_stride, int kernel_h, int kernel_w, int stride,
-                       int dilation, bool relu, bool accumulate) {
-             return ConvShape{samples,   height,     width,     in_channels, out_channels,
-                              in_stride, out_stride, kernel_h,  kernel_w,    stride,
-                              dilation,  relu,       accumulate};
+      .def(py::init([](int samples, int in_channels, int in_stride, int height, int width,
+                       int out_channels, int out_stride, int out_height, int out_width,
+                       int kernel_h, int kernel_w, int stride, int dilation, int pad_top,
+                       int pad_left, bool relu, bool relu_after, bool accumulate) {
+             return ConvShape{samples,      in_channels, in_stride,  height,    width,
+                              out_channels, out_stride,  out_height, out_width, kernel_h,
+                              kernel_w,     stride,      dilation,   pad_top,   pad_left,
+                              relu,         relu_after,  accumulate};
            }),
-           py::kw_only(), py::arg("samples"), py::arg("height"), py::arg("width"),
-           py::arg("in_channels"), py::arg("out_channels"), py::arg("in_stride"),
-           py::arg("out_stride"), py::arg("kernel_h"), py::arg("kernel_w"), py::arg("stride") = 1,
-           py::arg("dilation") = 1, py::arg("relu") = false, py::arg("accumulate") = false);
+           py::kw_only(), py::arg("samples"), py::arg("in_channels"), py::arg("in_stride"),
+           py::arg("height"), py::arg("width"), py::arg("out_channels"), py::arg("out_stride"),
+           py::arg("out_height"), py::arg("out_width"), py::arg("kernel_h"), py::arg("kernel_w"),
+           py::arg("stride") = 1, py::arg("dilation") = 1, py::arg("pad_top") = 0,
+           py::arg("pad_left") = 0, py::arg("relu") = false, py::arg("relu_after") = false,
+           py::arg("accumulate") = false);
   m.def("conv_shared", &nascore::cuda::conv_shared, py::arg("shape"),
         "Bytes of shared memory that a block of conv takes.");
   m.def("sep_conv_shared", &nascore::cuda::sep_conv_shared, py::arg("shape"),

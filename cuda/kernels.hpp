@@ -61,15 +61,17 @@ cudaError_t masked_sum_backward(const T* grad, const T* const* inputs, const T* 
                                 MaskedShape shape, T* const* of_inputs, T* of_mask,
                                 float* workspace, cudaStream_t stream);
 
-// Convolutions of x [samples, height, width, in_channels] to y [samples, ceil(height / stride),
-// ceil(width / stride), out_channels], float, __half and __nv_bfloat16 with float32 weights and
-// sums; padded by dilation * (kernel / 2), the kernel's sides odd. A pixel's channels are in_stride
-// and out_stride elements from the next pixel's, so that a concatenation is written in place.
+// Convolutions of x [samples, height, width, in_channels] to y [samples, out_height, out_width,
+// out_channels], float, __half and __nv_bfloat16 with float32 weights and sums. A pixel's channels
+// are in_stride and out_stride elements from the next pixel's, so that a concatenation is written
+// in place. What the window meets outside of the image is 0; a negative pad shifts it inwards.
 struct ConvShape {
-  int samples = 0, height = 0, width = 0, in_channels = 0, out_channels = 0;
-  int in_stride = 0, out_stride = 0;
-  int kernel_h = 1, kernel_w = 1, stride = 1, dilation = 1;
-  bool relu = false;        // of x, first
+  int samples = 0;
+  int in_channels = 0, in_stride = 0, height = 0, width = 0;
+  int out_channels = 0, out_stride = 0, out_height = 0, out_width = 0;
+  int kernel_h = 1, kernel_w = 1, stride = 1, dilation = 1, pad_top = 0, pad_left = 0;
+  bool relu = false;        // of x
+  bool relu_after = false;  // of what is written
   bool accumulate = false;  // into y
 };
 

@@ -68,12 +68,11 @@ class Product {
     __syncthreads();
   }
 
-  // y (+)= bias + the product, from output channel `first` on.
+  // y (+)= bias + the product, perhaps a ReLU of it, from output channel `first` on.
   template <class T>
   __device__ void write(const float* bias, const Conv& shape, const Tile& tile, int first,
                         T* y) const {
-    const int height = out_size(shape.height, shape.stride);
-    const int width = out_size(shape.width, shape.stride);
+    const int height = shape.out_height, width = shape.out_width;
     const int own = first + channel(), at = tile.column + column();
     if (at >= width) return;
     float shift[kQuad];
@@ -95,14 +94,15 @@ class Product {
                                  sums_[i].z + shift[2], sums_[i].w + shift[3]);
       if (quad) {
         if (shape.accumulate) multiply_add(value, 1, load4(to));
-        store4(to, value);
+        store4(to, shape.relu_after ? relu(value) : value);
         continue;
       }
       const float values[kQuad] = {value.x, value.y, value.z, value.w};
 #pragma unroll
       for (int c = 0; c < kQuad; ++c) {
         if (own + c >= shape.out_channels) continue;
-        to[c] = from_float<T>(values[c] + (shape.accumulate ? to_float(to[c]) : 0.0f));
+        const float sum = values[c] + (shape.accumulate ? to_float(to[c]) : 0.0f);
+        to[c] = from_float<T>(shape.relu_after ? relu(sum) : sum);
       }
     }
   }

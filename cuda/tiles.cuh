@@ -29,6 +29,12 @@ __device__ inline void multiply_add(float4& sum, float a, float4 b) {
   multiply_add(sum, make_float4(a, a, a, a), b);
 }
 
+// Keeps what is not a number.
+__device__ inline float relu(float x) { return x < 0 ? 0 : x; }
+__device__ inline float4 relu(float4 x) {
+  return make_float4(relu(x.x), relu(x.y), relu(x.z), relu(x.w));
+}
+
 // With which of its accesses can take 16 bytes, or a quad.
 struct Conv : ConvShape {
   bool wide_input = false, quad_input = false, quad_weights = false, quad_output = false;
@@ -41,10 +47,9 @@ struct Tile {
   int top, left;            // of input, negative in the padding
 };
 
-__host__ __device__ inline int out_size(int size, int stride) { return (size - 1) / stride + 1; }
-
-__host__ __device__ inline int tiles_of(int size, int stride) {
-  return (out_size(size, stride) + kSide - 1) / kSide;
+// On a side of the output.
+__host__ __device__ inline unsigned tiles_of(int size) {
+  return static_cast<unsigned>(size + kSide - 1) / kSide;
 }
 
 // Input pixels on a side of a tile.
@@ -53,8 +58,7 @@ __host__ __device__ inline int reach(int kernel, const ConvShape& shape) {
 }
 
 __device__ inline Tile find_tile(const Conv& shape) {
-  const unsigned across = static_cast<unsigned>(tiles_of(shape.width, shape.stride));
-  const unsigned down = static_cast<unsigned>(tiles_of(shape.height, shape.stride));
+  const unsigned across = tiles_of(shape.out_width), down = tiles_of(shape.out_height);
   const unsigned strip = blockIdx.x / across;
   Tile tile;
   tile.column = static_cast<int>(blockIdx.x % across) * kSide;
@@ -62,8 +66,8 @@ __device__ inline Tile find_tile(const Conv& shape) {
   tile.sample = static_cast<int>(strip / down);
   tile.rows = reach(shape.kernel_h, shape);
   tile.columns = reach(shape.kernel_w, shape);
-  tile.top = tile.row * shape.stride - shape.dilation * (shape.kernel_h / 2);
-  tile.left = tile.column * shape.stride - shape.dilation * (shape.kernel_w / 2);
+  tile.top = tile.row * shape.stride - shape.pad_top;
+  tile.left = tile.column * shape.stride - shape.pad_left;
   return tile;
 }
 
@@ -125,7 +129,7 @@ __device__ void load_tile(const T* x, const Conv& shape, const Tile& tile, int f
 #pragma unroll
         for (int i = 0; i < kQuad; ++i) {
           value[i] = to_float(read[u].lane[lane + i]);
-          if (shape.relu && value[i] < 0) value[i] = 0;
+          if (shape.relu) value[i] = relu(value[i]);
         }
         *reinterpret_cast<float4*>(at + lane) = make_float4(value[0], value[1], value[2], value[3]);
       }
@@ -153,10 +157,11 @@ ConvLaunch prepare(const T* x, const float* weights, const ConvShape& shape, con
   ConvLaunch launch;
   static_cast<ConvShape&>(launch.conv) = shape;
   const bool sizes = shape.samples >= 0 && shape.height > 0 && shape.width > 0 &&
-                     shape.in_channels > 0 && shape.out_channels > 0 &&
-                     shape.in_stride >= shape.in_channels && shape.out_stride >= shape.out_channels;
-  const bool window = shape.kernel_h > 0 && shape.kernel_h % 2 == 1 && shape.kernel_w > 0 &&
-                      shape.kernel_w % 2 == 1 && shape.stride > 0 && shape.dilation > 0;
+                     shape.out_height > 0 && shape.out_width > 0 && shape.in_channels > 0 &&
+                     shape.out_channels > 0 && shape.in_stride >= shape.in_channels &&
+                     shape.out_stride >= shape.out_channels;
+  const bool window =
+      shape.kernel_h > 0 && shape.kernel_w > 0 && shape.stride > 0 && shape.dilation > 0;
   if (!sizes || !window) {
     launch.status = cudaErrorInvalidValue;
     return launch;
@@ -165,9 +170,8 @@ ConvLaunch prepare(const T* x, const float* weights, const ConvShape& shape, con
   launch.conv.quad_input = has_quads(x, shape.in_stride);
   launch.conv.quad_weights = has_quads(weights, shape.out_channels);
   launch.conv.quad_output = has_quads(y, shape.out_stride);
-  const std::size_t blocks = static_cast<std::size_t>(shape.samples) *
-                             static_cast<std::size_t>(tiles_of(shape.height, shape.stride)) *
-                             static_cast<std::size_t>(tiles_of(shape.width, shape.stride));
+  const std::size_t blocks = static_cast<std::size_t>(shape.samples) * tiles_of(shape.out_height) *
+                             tiles_of(shape.out_width);
   if (blocks > kMaxGrid) launch.status = cudaErrorInvalidConfiguration;
   launch.blocks = static_cast<unsigned>(blocks);
   return launch;

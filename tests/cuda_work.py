@@ -77,9 +77,10 @@ def _read(size: int, kernel: int) -> int:
 def _convolution(name: str, size: int, channels: int) -> Work:
     samples, side, kernel = 16, 32, 5 if name == "sep_conv" else 3
     shape = _cuda.ConvShape(
-        **dict.fromkeys(("height", "width"), side),
+        **dict.fromkeys(("height", "width", "out_height", "out_width"), side),
         **dict.fromkeys(("in_channels", "out_channels", "in_stride", "out_stride"), channels),
         **dict.fromkeys(("kernel_h", "kernel_w"), kernel),
+        **dict.fromkeys(("pad_top", "pad_left"), kernel // 2),
         samples=samples,
     )
     pixels, tiles = samples * side * side, samples * (side // 8) ** 2

@@ -42,8 +42,9 @@ def test_without_a_driver_there_is_no_device() -> None:
         pytest.skip("this machine has a CUDA driver")
     assert _cuda.device_count() == 0
     shape = _cuda.ConvShape(
-        **dict.fromkeys(("samples", "height", "width", "in_channels", "out_channels"), 1),
-        **dict.fromkeys(("in_stride", "out_stride", "kernel_h", "kernel_w"), 1),
+        **dict.fromkeys(("samples", "height", "width", "out_height", "out_width"), 1),
+        **dict.fromkeys(("in_channels", "out_channels", "in_stride", "out_stride"), 1),
+        **dict.fromkeys(("kernel_h", "kernel_w"), 1),
     )
     with pytest.raises(RuntimeError, match=r"CUDA: .*driver"):
         _cuda.conv_f32(0, 0, 0, shape, 0, 0)
@@ -51,9 +52,10 @@ def test_without_a_driver_there_is_no_device() -> None:
 
 def test_sizes_are_checked_before_the_launch() -> None:
     """So that they are told without a device, too."""
-    sizes = {"samples": 1, "height": 4, "width": 4, "in_channels": 3, "out_channels": 3}
-    for change in ({"kernel_h": 2}, {"stride": 0}, {"in_stride": 2}, {"width": 0}):
-        given = {"in_stride": 3, "out_stride": 3, "kernel_h": 3, "kernel_w": 3, **sizes, **change}
+    sizes = dict.fromkeys(("height", "width", "out_height", "out_width"), 4)
+    channels = dict.fromkeys(("in_channels", "out_channels", "in_stride", "out_stride"), 3)
+    for change in ({"kernel_h": 0}, {"stride": 0}, {"in_stride": 2}, {"width": 0}):
+        given = {"samples": 1, **sizes, **channels, "kernel_h": 3, "kernel_w": 3, **change}
         for kernel, weights in ((_cuda.conv_f32, (0,)), (_cuda.sep_conv_f16, (0, 0))):
             with pytest.raises(RuntimeError, match="CUDA: invalid argument"):
                 kernel(0, *weights, 0, _cuda.ConvShape(**given), 0, 0)

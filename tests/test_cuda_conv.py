@@ -23,7 +23,7 @@ def windows() -> Iterator[tuple[int, int, int, int]]:
     """Kernel, stride, dilation."""
     for k in (1, 3, 5, 7):
         yield from ((k, k, s, d) for s in (1, 2) for d in (1, 2))
-    yield from ((1, 7, 1, 1), (7, 1, 1, 1), (7, 1, 2, 1))
+    yield from ((1, 7, 1, 1), (7, 1, 1, 1), (7, 1, 2, 1), (2, 2, 2, 1))
 
 
 @pytest.mark.parametrize("dtype", list(NAMES), ids=NAMES.get)
@@ -37,13 +37,17 @@ def test_convolutions(
     draw = torch.Generator().manual_seed(kh)
     for samples, height, width, cin, cout in SIZES:
         x = torch.randn(samples, height, width, cin + BEFORE, generator=draw).to("cuda", dtype)
-        out = ((height - 1) // s + 1, (width - 1) // s + 1)
+        pads = (d * (kh // 2), d * (kw // 2)) if kh % 2 else (0, 0)
+        out = [
+            (size + 2 * pad - d * (k - 1) - 1) // s + 1
+            for size, pad, k in zip((height, width), pads, (kh, kw), strict=True)
+        ]
         y = torch.randn(samples, *out, cout + 2 * BEFORE, generator=draw).to("cuda", dtype)
         before, bias = y.clone(), torch.randn(cout, generator=draw).cuda()
         taps = torch.randn(kh, kw, cin, 1 if separable else cout, generator=draw).cuda()
         given = [taps]
         image = x[..., BEFORE:].double().relu().permute(0, 3, 1, 2)
-        place = {"stride": s, "dilation": d, "padding": (d * (kh // 2), d * (kw // 2))}
+        place = {"stride": s, "dilation": d, "padding": pads}
         if separable:
             of_channel = taps.double().permute(2, 3, 0, 1)
             given.append(torch.randn(cin, cout, generator=draw).cuda())
@@ -59,11 +63,16 @@ def test_convolutions(
             out_channels=cout,
             in_stride=x.shape[-1],
             out_stride=y.shape[-1],
+            out_height=out[0],
+            out_width=out[1],
             kernel_h=kh,
             kernel_w=kw,
             stride=s,
             dilation=d,
+            pad_top=pads[0],
+            pad_left=pads[1],
             relu=True,
+            relu_after=cin == 44,
             accumulate=True,
         )
         addresses = [t.data_ptr() for t in (x[..., BEFORE:], *given, bias)]
@@ -71,7 +80,9 @@ def test_convolutions(
         kernel = getattr(_cuda, f"{'sep_' if separable else ''}conv_{NAMES[dtype]}")
         stream = torch.cuda.current_stream().cuda_stream
         kernel(*addresses, shape, y[..., BEFORE:].data_ptr(), stream)
-        want += bias + before[..., own]
+        want = want + bias + before[..., own]
+        if cin == 44:
+            want = want.relu()
         error = (y[..., own].double() - want).abs().amax().item()
         allowed = 1e-5 if dtype == torch.float32 else torch.finfo(dtype).eps
         assert error <= allowed * want.abs().amax().item()

@@ -32,6 +32,10 @@ inline ConvShape shape_of(int samples, int height, int width, int in, int out, i
   shape.width = width;
   shape.in_channels = shape.in_stride = in;
   shape.out_channels = shape.out_stride = out;
+  shape.out_height = (height + stride - 1) / stride;
+  shape.out_width = (width + stride - 1) / stride;
+  shape.pad_top = kernel_h / 2 * dilation;
+  shape.pad_left = kernel_w / 2 * dilation;
   shape.kernel_h = kernel_h;
   shape.kernel_w = kernel_w;
   shape.stride = stride;
