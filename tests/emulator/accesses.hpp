@@ -1,6 +1,8 @@
 // Every access of a kernel to device or shared memory, where kernels are compiled with
 // -fsanitize=thread: the compiler then calls a function at each, which libtsan would supply and
 // accesses.cpp supplies instead. From these come races, accesses outside, and the traffic.
+// Where a static shared array ends another one may begin, so leaving it is UBSan's to find, which
+// needs the array's own index.
 #pragma once
 
 #include <cstddef>

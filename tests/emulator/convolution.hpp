@@ -43,6 +43,21 @@ inline ConvShape shape_of(int samples, int height, int width, int in, int out, i
   return shape;
 }
 
+// Any window, small sizes, in a concatenation or not.
+inline ConvShape random_shape(Numbers& numbers) {
+  const auto below = [&](int bound) {
+    return static_cast<int>(numbers.next() % static_cast<std::uint32_t>(bound));
+  };
+  ConvShape shape =
+      shape_of(1 + below(2), 1 + below(11), 1 + below(11), 1 + below(40), 1 + below(70),
+               1 + 2 * below(4), 1 + 2 * below(4), 1 + below(3), 1 + below(3));
+  shape.in_stride += below(2) * below(9);
+  shape.out_stride += below(2) * below(9);
+  shape.relu = below(2) == 0;
+  shape.accumulate = below(2) == 0;
+  return shape;
+}
+
 inline std::string said(const ConvShape& shape) {
   return std::to_string(shape.kernel_h) + "x" + std::to_string(shape.kernel_w) + " by " +
          std::to_string(shape.stride) + ", " + std::to_string(shape.height) + "x" +

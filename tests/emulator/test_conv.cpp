@@ -64,6 +64,9 @@ void test_type(const char* name) {
   test<T>(inside, 0, false);
   test<T>(shape_of(0, 4, 4, 4, 4, 3, 3, 1, 1), 0, true);
 
+  Numbers numbers(9);
+  for (int i = 0; i < 3; ++i) test<T>(random_shape(numbers), numbers.next() % 2, true);
+
   test_traffic<T>(shape_of(1, 16, 16, 16, 32, 3, 3, 1, 1), name);
   test_traffic<T>(shape_of(1, 16, 16, 16, 32, 7, 7, 2, 1), name);
 }

@@ -75,6 +75,9 @@ void test_type(const char* name) {
   test<T>(inside, 0, false);
   test<T>(shape_of(0, 4, 4, 4, 4, 3, 3, 1, 1), 0, true);
 
+  Numbers numbers(9);
+  for (int i = 0; i < 10; ++i) test<T>(random_shape(numbers), numbers.next() % 2, true);
+
   test_traffic<T>(shape_of(1, 16, 16, 32, 32, 5, 5, 1, 1), 1, 0, name);
   // Less channels at once, for lack of shared memory: neighbours' columns meet in their banks, and
   // then a load is half of a sector.
