@@ -24,6 +24,7 @@ inline std::size_t size_of(int a, int b = 1, int c = 1, int d = 1) {
          static_cast<std::size_t>(d);
 }
 
+// Padded so that each pixel of the input, or each stride-th, is the middle of a window.
 inline ConvShape shape_of(int samples, int height, int width, int in, int out, int kernel_h,
                           int kernel_w, int stride, int dilation) {
   ConvShape shape;
@@ -43,17 +44,21 @@ inline ConvShape shape_of(int samples, int height, int width, int in, int out, i
   return shape;
 }
 
-// Any window, small sizes, in a concatenation or not.
+// Any window, anywhere; small sizes, in a concatenation or not.
 inline ConvShape random_shape(Numbers& numbers) {
   const auto below = [&](int bound) {
     return static_cast<int>(numbers.next() % static_cast<std::uint32_t>(bound));
   };
-  ConvShape shape =
-      shape_of(1 + below(2), 1 + below(11), 1 + below(11), 1 + below(40), 1 + below(70),
-               1 + 2 * below(4), 1 + 2 * below(4), 1 + below(3), 1 + below(3));
+  ConvShape shape = shape_of(1 + below(2), 1 + below(11), 1 + below(11), 1 + below(40),
+                             1 + below(70), 1 + below(7), 1 + below(7), 1 + below(3), 1 + below(3));
+  shape.out_height = 1 + below(11);
+  shape.out_width = 1 + below(11);
+  shape.pad_top = below(9) - 2;
+  shape.pad_left = below(9) - 2;
   shape.in_stride += below(2) * below(9);
   shape.out_stride += below(2) * below(9);
   shape.relu = below(2) == 0;
+  shape.relu_after = below(2) == 0;
   shape.accumulate = below(2) == 0;
   return shape;
 }
@@ -64,8 +69,6 @@ inline std::string said(const ConvShape& shape) {
          std::to_string(shape.width) + "x" + std::to_string(shape.in_channels) + " to " +
          std::to_string(shape.out_channels);
 }
-
-inline int after_stride(int size, int stride) { return (size + stride - 1) / stride; }
 
 inline std::vector<float> random_floats(std::size_t size, std::uint32_t seed) {
   Numbers numbers(seed);
@@ -86,7 +89,7 @@ std::size_t due_bytes(const ConvShape& s, std::size_t weights) {
     }
     return read;
   };
-  const int height = after_stride(s.height, s.stride), width = after_stride(s.width, s.stride);
+  const int height = s.out_height, width = s.out_width;
   const std::size_t read = along(s.height, s.kernel_h) * along(s.width, s.kernel_w);
   const std::size_t values = read * size_of(s.in_channels) + size_of(height, width, s.out_channels);
   return size_of(s.samples) * (values * sizeof(T) + size_of((height + 7) / 8, (width + 7) / 8) *
@@ -107,11 +110,11 @@ struct Plain {
 template <class Term>
 void for_taps(const ConvShape& s, const Term& term) {
   for (int n = 0; n < s.samples; ++n) {
-    for (int i = 0; i < after_stride(s.height, s.stride); ++i) {
-      for (int j = 0; j < after_stride(s.width, s.stride); ++j) {
+    for (int i = 0; i < s.out_height; ++i) {
+      for (int j = 0; j < s.out_width; ++j) {
         for (int tap = 0; tap < s.kernel_h * s.kernel_w; ++tap) {
-          const int row = i * s.stride + (tap / s.kernel_w - s.kernel_h / 2) * s.dilation;
-          const int column = j * s.stride + (tap % s.kernel_w - s.kernel_w / 2) * s.dilation;
+          const int row = i * s.stride + tap / s.kernel_w * s.dilation - s.pad_top;
+          const int column = j * s.stride + tap % s.kernel_w * s.dilation - s.pad_left;
           if (row < 0 || row >= s.height || column < 0 || column >= s.width) continue;
           term(n, i, j, tap, row, column);
         }
@@ -133,8 +136,7 @@ struct Convolution {
   Convolution(const ConvShape& shape, std::size_t shift)
       : shape(shape),
         shift(shift),
-        pixels(size_of(shape.samples, after_stride(shape.height, shape.stride),
-                       after_stride(shape.width, shape.stride))),
+        pixels(size_of(shape.samples, shape.out_height, shape.out_width)),
         x(size_of(shape.samples, shape.height, shape.width, shape.in_stride) + shift),
         before(pixels * size_of(shape.out_stride) + shift) {
     Numbers numbers(1);
@@ -154,8 +156,7 @@ struct Convolution {
   }
 
   std::size_t output_pixel(int n, int i, int j) const {
-    const int height = after_stride(shape.height, shape.stride);
-    const int width = after_stride(shape.width, shape.stride);
+    const int height = shape.out_height, width = shape.out_width;
     return size_of(n, height, width) + size_of(i, width) + size_of(j);
   }
 
@@ -167,6 +168,9 @@ struct Convolution {
       if (bias) wanted.add(at, 1, (*bias)[at % channels]);
       if (!shape.accumulate) continue;
       wanted.add(at, 1, static_cast<float>(before[shift + at / channels * stride + at % channels]));
+    }
+    if (shape.relu_after) {
+      for (double& value : wanted.value) value = std::max(value, 0.0);
     }
     in_orders([&] {
       Array<T> y(before);

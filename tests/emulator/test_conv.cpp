@@ -78,8 +78,10 @@ void test_sizes() {
     return nascore::cuda::conv<float>(x.data(), x.data(), nullptr, shape, y.data(), kNoStream);
   };
   CHECK_EQ(status(shape_of(1, 1, 1, 0, 1, 3, 3, 1, 1)), cudaErrorInvalidValue);
-  CHECK_EQ(status(shape_of(1, 1, 1, 1, 1, 2, 3, 1, 1)), cudaErrorInvalidValue);
-  CHECK_EQ(status(shape_of(1, 1, 1, 1, 1, 3, 3, 0, 1)), cudaErrorInvalidValue);
+  CHECK_EQ(status(shape_of(1, 1, 1, 1, 1, 0, 3, 1, 1)), cudaErrorInvalidValue);
+  ConvShape still = shape_of(1, 1, 1, 1, 1, 3, 3, 1, 1);
+  still.stride = 0;
+  CHECK_EQ(status(still), cudaErrorInvalidValue);
   ConvShape narrow = shape_of(1, 1, 1, 2, 1, 1, 1, 1, 1);
   narrow.in_stride = 1;
   CHECK_EQ(status(narrow), cudaErrorInvalidValue);
