@@ -1,5 +1,7 @@
 #include "races.hpp"
 
+#include <algorithm>
+
 namespace emulator {
 namespace {
 
@@ -17,25 +19,23 @@ bool alike(const Conflicts::Toucher& a, const Conflicts::Toucher& b) {
 
 }  // namespace
 
-const void* Conflicts::add(std::uintptr_t address, unsigned size, Toucher toucher) {
+const void* Conflicts::add(std::uintptr_t address, std::size_t size, Toucher toucher) {
   const void* other = nullptr;
   const std::uintptr_t end = address + size;
-  for (std::uintptr_t at = address / 4; at * 4 < end; ++at) {
-    toucher.bytes = 0;
-    for (unsigned byte = 0; byte < 4; ++byte) {
-      const std::uintptr_t place = at * 4 + byte;
-      if (place >= address && place < end) toucher.bytes |= static_cast<std::uint8_t>(1u << byte);
-    }
-    Word& word = words_[at];
-    // An agent's accesses to a word come in a row, mostly; what is known twice does no harm.
-    if (!word.touchers.empty() && alike(word.touchers.back(), toucher)) continue;
-    word.written = word.written || toucher.access != Access::kRead;
-    if (word.written) {
-      for (const Toucher& earlier : word.touchers) {
+  for (std::uintptr_t begin = address / kLine * kLine; begin < end; begin += kLine) {
+    const std::uintptr_t from = std::max(address, begin) - begin;
+    const std::uintptr_t to = std::min(end, begin + kLine) - begin;
+    toucher.bytes = static_cast<std::uint16_t>((1u << to) - (1u << from));
+    Line& line = lines_[begin];
+    // An agent's accesses to a place come in a row, mostly; what is known twice does no harm.
+    if (!line.touchers.empty() && alike(line.touchers.back(), toucher)) continue;
+    line.written = line.written || toucher.access != Access::kRead;
+    if (line.written) {
+      for (const Toucher& earlier : line.touchers) {
         if (conflict(earlier, toucher)) other = earlier.code;
       }
     }
-    word.touchers.push_back(toucher);
+    line.touchers.push_back(toucher);
   }
   return other;
 }

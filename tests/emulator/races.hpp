@@ -19,20 +19,21 @@ class Conflicts {
     int agent;
     int warp, warp_steps;  // for order by __syncwarp; -1 where there is none
     Access access;
-    std::uint8_t bytes;  // which of the word's four
+    std::uint16_t bytes;  // which of a line
     const void* code;
   };
 
   // The code that conflicts with this access, or null.
-  const void* add(std::uintptr_t address, unsigned size, Toucher toucher);
-  void clear() { words_.clear(); }
+  const void* add(std::uintptr_t address, std::size_t size, Toucher toucher);
+  void clear() { lines_.clear(); }
 
  private:
-  struct Word {
+  static constexpr std::uintptr_t kLine = 16;  // bytes, of the widest access
+  struct Line {
     bool written = false;
     std::vector<Toucher> touchers;
   };
-  std::unordered_map<std::uintptr_t, Word> words_;
+  std::unordered_map<std::uintptr_t, Line> lines_;
 };
 
 }  // namespace emulator

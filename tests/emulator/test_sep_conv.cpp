@@ -69,7 +69,7 @@ void test_type(const char* name) {
   ConvShape inside = shape_of(2, 1, 1, 8, 12, 3, 3, 1, 1);
   inside.in_stride = 24;
   inside.out_stride = 20;
-  inside.relu = inside.accumulate = true;
+  inside.relu = inside.relu_after = inside.accumulate = true;
   test<T>(inside, 0, true);
   inside.out_stride = 13;
   test<T>(inside, 0, false);
