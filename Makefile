@@ -101,7 +101,7 @@ $(STUBS): build/stubs/nascore/%.pyi: $(VENV)/.lint
 	$(BIN)/pybind11-stubgen nascore.$* -o build/stubs
 	sed -i -E -e 's/typing\.Supports(Int|Float) \| typing\.SupportsIndex/\L\1/g' \
 	  -e 's/^NET_COLUMNS: .*/NET_COLUMNS: tuple[str, ...]/' \
-	  -e 's/^(CELL_OPS|CELL_COMBINES): .*/\1: tuple[str, ...]/' \
+	  -e 's/^(CELL_OPS|CELL_COMBINES|KERNELS|PROGRAM_COLUMNS): .*/\1: tuple[str, ...]/' \
 	  -e 's/^OPS: .*/OPS: dict[str, tuple[int, tuple[int, ...], int]]/' $@
 	$(BIN)/ruff format --quiet $@ && $(BIN)/ruff check --quiet --fix $@ && $(BIN)/ruff format --quiet $@
 
