@@ -15,7 +15,7 @@ from nascore import _core
 
 Clock = Callable[[], float]
 _TRIAD = 8 << 20  # elements of each array: 96 MB, in no cache
-_STEPS = 20_000
+_STEPS = 500_000  # of multiply-adds: a millisecond
 _SECONDS, _TURNS = 2, range(3, 51)  # for all turns of a comparison, and how many there may be
 _QUICK = 0.1  # seconds
 
@@ -66,7 +66,7 @@ class Compare:
         once |= {name: self._timed(routes[name].run)[1] for name in quick}  # the first was cold
         turns = min(max(int(_SECONDS / (2 * sum(once.values()))), _TURNS.start), _TURNS.stop)
         (name, ours), *others = routes.items()
-        seconds: dict[str, list[float]] = {name: [] for name in routes}
+        seconds: dict[str, list[float]] = {other: [] for other, _ in others}
         probe, least = (multiply_adds, gflop) if gflop else (triad, gbytes)
         probed: list[float] = []
 
@@ -91,8 +91,8 @@ class Compare:
         cells = (
             work,
             f"{_told(rate)} {unit}/s",
-            ", ".join(f"{other} {_told(r)}" for other, r in beside.items()),
-            ", ".join(f"{_told(rate / r)}" for r in beside.values()),
+            "; ".join(f"{other} {_told(r)}" for other, r in beside.items()),
+            "; ".join(f"{_told(rate / r)}" for r in beside.values()),
             "" if share is None else f"{share:.0%} of {'GFLOP/s' if gflop else 'GB/s'}",
         )
         row = f"| {' | '.join(cells)} |"
