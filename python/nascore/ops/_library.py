@@ -20,6 +20,7 @@ try:
     from nascore import _cuda as cuda
 except ImportError:
     cuda = None
+CUDA_TYPES = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
 
 
 def require(holds: bool, message: str) -> None:

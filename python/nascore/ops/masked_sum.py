@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops._library import cuda, library
+from nascore.ops._library import CUDA_TYPES, cuda, library
 
 library.define("masked_sum(Tensor[] inputs, Tensor mask) -> Tensor")
 library.define("masked_sum_backward(Tensor grad, Tensor[] inputs, Tensor mask) -> Tensor[]")
@@ -21,7 +21,6 @@ _KERNELS = {
     torch.float32: (_core.masked_sum_f32, _core.masked_sum_backward_f32),
     torch.float64: (_core.masked_sum_f64, _core.masked_sum_backward_f64),
 }
-_CUDA_TYPES = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
 
 
 def masked_sum(inputs: Sequence[Tensor], mask: Tensor) -> Tensor:
@@ -135,10 +134,10 @@ def _dots(grad: Tensor, inputs: list[Tensor]) -> Tensor:
 
 
 def _cuda_kernel(name: str, x: Tensor) -> Any:
-    if x.dtype not in _CUDA_TYPES:
+    if x.dtype not in CUDA_TYPES:
         wanted = "float32, float16 and bfloat16"
         raise ValueError(f"inputs: the CUDA kernel is for {wanted}, not {x.dtype}")
-    return getattr(cuda, f"{name}_{_CUDA_TYPES[x.dtype]}")
+    return getattr(cuda, f"{name}_{CUDA_TYPES[x.dtype]}")
 
 
 def _forward_cuda(inputs: list[Tensor], mask: Tensor) -> Tensor:
