@@ -34,9 +34,9 @@ def conv(
 ) -> Tensor:
     """y [N, O, H', W'] of x [N, C, H, W] and `weight` [O, C, h, w], for inference.
 
-    A batch norm is folded into `scale` and `shift` [O]; `onto`, of y's shape, is added. All is float32,
-    but x, `onto` and y may be float16 or bfloat16 on CUDA. Raises
-    ValueError where a shape or type does not fit.
+    A batch norm is folded into `scale` and `shift` [O]; `onto`, of y's shape, is added. All is
+    float32; on CUDA x, `onto` and y may be float16 or bfloat16. Raises ValueError where a shape or
+    type does not fit.
     """
     y: Tensor = torch.ops.nascore.conv(x, None, weight, scale, shift, stride, dilation, onto)
     return y
