@@ -74,10 +74,10 @@ soak: $(VENV)/.tests
 	$(BIN)/python -m pytest -m slow --benchmark-disable
 
 bench: $(VENV)/.tests
-	$(BIN)/python -m pytest benchmarks --ignore=benchmarks/peers --benchmark-only \
-	  --benchmark-json=build/benchmarks.json -s
+	$(BIN)/python -m pytest benchmarks --ignore=benchmarks/peers --benchmark-only --benchmark-quiet \
+	  --benchmark-json=build/benchmarks.json
 
-# Others' tree searches, in an environment of their own, since nobody needs them to use ours.
+# Ours and others in one environment, of its own, since nobody needs them to use ours.
 $(PEERS)/.installed: $(BIN)/pip $(SOURCES) benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
@@ -87,8 +87,8 @@ $(PEERS)/.installed: $(BIN)/pip $(SOURCES) benchmarks/peers/requirements.txt
 bench-peers: export OMP_NUM_THREADS = 1
 bench-peers: export XLA_FLAGS = --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1
 bench-peers: $(PEERS)/.installed
-	$(PEERS)/bin/python -m pytest benchmarks/peers --benchmark-only --benchmark-timer=time.process_time \
-	  --benchmark-json=build/benchmarks-peers.json -s
+	$(PEERS)/bin/python -m pytest benchmarks/peers benchmarks/bench_graph.py benchmarks/bench_masks.py \
+	  --benchmark-only --benchmark-quiet --benchmark-json=build/benchmarks-peers.json
 
 evidence: $(VENV)/.tests
 	$(BIN)/python -m nascore.tables.make python/nascore/tables/blocks_digits.csv
@@ -101,7 +101,7 @@ $(STUBS): build/stubs/nascore/%.pyi: $(VENV)/.lint
 	$(BIN)/pybind11-stubgen nascore.$* -o build/stubs
 	sed -i -E -e 's/typing\.Supports(Int|Float) \| typing\.SupportsIndex/\L\1/g' \
 	  -e 's/^NET_COLUMNS: .*/NET_COLUMNS: tuple[str, ...]/' \
-	  -e 's/^(CELL_OPS|CELL_COMBINES): .*/\1: tuple[str, ...]/' \
+	  -e 's/^(CELL_OPS|CELL_COMBINES|KERNELS|PROGRAM_COLUMNS): .*/\1: tuple[str, ...]/' \
 	  -e 's/^OPS: .*/OPS: dict[str, tuple[int, tuple[int, ...], int]]/' $@
 	$(BIN)/ruff format --quiet $@ && $(BIN)/ruff check --quiet --fix $@ && $(BIN)/ruff format --quiet $@
 

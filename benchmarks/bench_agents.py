@@ -1,4 +1,4 @@
-"""Architectures per second of processor time of a controller's whole loop, on one thread.
+"""A recurrent controller's whole loop, in architectures.
 
 Each is sampled, scored by a table, learned from in batches of 20, and stored on disk. Beside it
 the same in plain torch, one decision after the other, with one transaction of plain SQL a batch.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +23,7 @@ from nascore.agents.policy_gradient import PolicyGradient
 from nascore.search import Accuracy, AskTell, Search, Store
 from nascore.spaces import Architecture, ChoicesSpace
 from nascore.trial import Evaluation, Job
+from side_by_side import Compare, Route
 
 BATCH, UNITS, LR, CLIP, ENTROPY, DECAY = 20, 100, 3.5e-4, 0.2, 1e-5, 0.95
 
@@ -114,14 +113,12 @@ def plain(sizes: Sequence[int], trials: int, epochs: int, path: Path) -> list[fl
     return rewards
 
 
-@pytest.mark.benchmark(timer=time.process_time)  # of the one thread, whoever else is at work
 @pytest.mark.parametrize(
     ("decisions", "epochs", "trials"), [(6, 1, 1000), (50, 1, 400), (50, 10, 200)]
 )
 def test_architectures_per_second(
-    benchmark: Any, tmp_path: Path, decisions: int, epochs: int, trials: int
+    compare: Compare, tmp_path: Path, decisions: int, epochs: int, trials: int
 ) -> None:
-    torch.set_num_threads(1)
     sizes = (5,) * decisions
     paths = (tmp_path / str(i) for i in count())
 
@@ -142,21 +139,18 @@ def test_architectures_per_second(
         with Store.create(next(paths), search.meta) as store:
             return [trial.reward for trial in search.run(store)]
 
-    ours, theirs = search(), plain(sizes, trials, epochs, next(paths))
-    chance = float(np.mean(Sum.of(sizes).table))
-    seconds = []
-    for _ in range(3):
-        start = time.process_time()
-        plain(sizes, trials, epochs, next(paths))
-        seconds.append(time.process_time() - start)
-    benchmark.pedantic(search, rounds=5)
-    rate, beside = trials / benchmark.stats.stats.min, trials / min(seconds)
-    late = [float(np.mean(rewards[-100:])) for rewards in (ours, theirs)]
-    benchmark.extra_info.update(
-        architectures_per_s=rate, plain_per_s=beside, late_reward=late[0], plain_late=late[1]
-    )
-    print(
-        f"\n{decisions} decisions, {epochs} inner epochs: {rate:,.0f} architectures/s; "
-        f"plain torch {beside:,.0f}; ratio {rate / beside:.2f}; the last 100 rewards "
-        f"{late[0]:.3f} and {late[1]:.3f}, chance {chance:.3f}"
+    def agree(*found: list[float]) -> None:
+        """Both learn: the last 100 rewards are above chance, and alike where there is time."""
+        late = [float(np.mean(rewards[-100:])) for rewards in found]
+        assert min(late) > float(np.mean(Sum.of(sizes).table))
+        assert abs(late[0] - late[1]) < 0.1
+
+    compare(
+        f"controller and store: {decisions} decisions, {epochs} inner epochs",
+        "architectures",
+        {
+            "nascore": Route(search, trials),
+            "plain torch and SQL": Route(lambda: plain(sizes, trials, epochs, next(paths)), trials),
+        },
+        agree,
     )

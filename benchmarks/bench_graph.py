@@ -1,17 +1,11 @@
-"""Rates of hashing cells and of checking block codes, on one thread, from arrays to arrays.
-
-Each benchmark first checks its results against its peer's, then times both in turn.
-"""
+"""Hashing cells and checking block codes, from arrays to arrays."""
 
 from __future__ import annotations
 
-import statistics
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -23,32 +17,9 @@ from nascore import _core
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from graph_kit import networkx_of, random_code, used_matrices
+from side_by_side import Compare, Route
 
 Cells = tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]  # [n, V] and [n, V, V]
-
-
-def compare(
-    benchmark: Any,
-    ours: Callable[[], Any],
-    items: int,
-    peer: Callable[[], Any],
-    peer_items: int,
-    unit: str,
-    peer_name: str,
-) -> None:
-    """Times ours and the peer's in turn; prints the medians as rates, and their ratio."""
-    peer_seconds = []
-
-    def peer_round() -> None:
-        start = time.perf_counter()
-        peer()
-        peer_seconds.append(time.perf_counter() - start)
-
-    benchmark.pedantic(ours, setup=peer_round, rounds=11)
-    rate = items / benchmark.stats.stats.median
-    peer_rate = peer_items / statistics.median(peer_seconds)
-    benchmark.extra_info.update({f"{unit}_per_s": rate, f"{peer_name} {unit}_per_s": peer_rate})
-    print(f"\n{unit}: {rate:,.0f}/s; {peer_name} {peer_rate:,.0f}/s; ratio {rate / peer_rate:,.0f}")
 
 
 @pytest.fixture(scope="module")
@@ -65,35 +36,44 @@ def as_networkx(labels: npt.NDArray[np.int16], matrix: npt.NDArray[np.uint8]) ->
     return networkx_of(named, np.argwhere(matrix).tolist())
 
 
-def weisfeiler_lehman(graphs: Iterable[nx.MultiDiGraph]) -> None:
+def weisfeiler_lehman(graphs: Iterable[nx.MultiDiGraph]) -> list[str]:
     """networkx's hash of the graphs with parallel edges merged, which is all that it takes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about hashes of older versions
-        for graph in graphs:
+        return [
             nx.weisfeiler_lehman_graph_hash(nx.DiGraph(graph), node_attr="label")
+            for graph in graphs
+        ]
 
 
-def test_hash_of_cells(benchmark: Any, cells: Cells) -> None:
-    """The peer is networkx's Weisfeiler-Lehman hash, which does not tell all cells apart."""
+def test_hash_of_cells(compare: Compare, cells: Cells) -> None:
+    """Networkx's Weisfeiler-Lehman hash does not tell all cells apart."""
     labels, adjacency = cells
     few = 300
-    hashes = _core.graph_hash(labels[:few], adjacency[:few])
-    graphs = [as_networkx(*cell) for cell in zip(labels[:few], adjacency[:few], strict=True)]
-    for i in range(few):
-        for j in range(max(0, i - 20), i):
-            same = nx.is_isomorphic(
-                graphs[i], graphs[j], node_match=lambda a, b: a["label"] == b["label"]
-            )
-            assert (hashes[i] == hashes[j]).all() == same
 
-    def peer() -> None:
-        weisfeiler_lehman(
-            as_networkx(*cell) for cell in zip(labels[:few], adjacency[:few], strict=True)
-        )
+    def theirs() -> list[str]:
+        pairs = zip(labels[:few], adjacency[:few], strict=True)
+        return weisfeiler_lehman(as_networkx(*cell) for cell in pairs)
 
-    name = "seven-node cells validated and hashed"
-    ours = lambda: _core.graph_hash(labels, adjacency)  # noqa: E731
-    compare(benchmark, ours, len(labels), peer, few, name, "networkx (WL, not exact)")
+    def agree(ours: npt.NDArray[np.uint64], theirs: list[str]) -> None:
+        graphs = [as_networkx(*cell) for cell in zip(labels[:few], adjacency[:few], strict=True)]
+        for i in range(few):
+            for j in range(max(0, i - 20), i):
+                same = nx.is_isomorphic(
+                    graphs[i], graphs[j], node_match=lambda a, b: a["label"] == b["label"]
+                )
+                assert (ours[i] == ours[j]).all() == same
+                assert theirs[i] == theirs[j] or not same
+
+    compare(
+        "cells of seven nodes validated and hashed",
+        "cells",
+        {
+            "nascore": Route(lambda: _core.graph_hash(labels, adjacency), len(labels)),
+            "networkx, not exact": Route(theirs, few),
+        },
+        agree,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -120,37 +100,49 @@ def plain_valid(rows: list[list[int]]) -> bool:
     return True
 
 
-def test_validation_of_codes(benchmark: Any, codes: npt.NDArray[np.int16]) -> None:
+def test_validation_of_codes(compare: Compare, codes: npt.NDArray[np.int16]) -> None:
     rng = np.random.default_rng(2)
     broken = codes[:1000].copy()
     broken[np.arange(1000), rng.integers(0, 23, 1000), rng.integers(2, 5, 1000)] += 1
-    for some in (codes[:1000], broken):
-        expected = [plain_valid(rows) for rows in some.tolist()]
-        assert (_core.nsc_validate(some) == 0).tolist() == expected
-    assert not (_core.nsc_validate(broken) == 0).all()
+    assert 0 < (_core.nsc_validate(broken) == 0).sum() < 1000
+    codes = np.concatenate([broken, codes])
 
-    def peer() -> None:
-        for rows in codes[:200].tolist():
-            plain_valid(rows)
+    def agree(ours: npt.NDArray[np.int32], theirs: list[bool]) -> None:
+        assert (ours[: len(theirs)] == 0).tolist() == theirs
 
-    name = "codes of 1 to 23 layers validated"
-    ours = lambda: _core.nsc_validate(codes)  # noqa: E731
-    compare(benchmark, ours, len(codes), peer, 200, name, "plain Python")
+    compare(
+        "codes of 1 to 23 layers validated",
+        "codes",
+        {
+            "nascore": Route(lambda: _core.nsc_validate(codes), len(codes)),
+            "plain Python": Route(lambda: [plain_valid(c) for c in codes[:2000].tolist()], 2000),
+        },
+        agree,
+    )
 
 
-def test_hash_of_codes(benchmark: Any, codes: npt.NDArray[np.int16]) -> None:
-    """Codes to graphs, cleaned and hashed; the peer starts from the cleaned graphs."""
+def test_hash_of_codes(compare: Compare, codes: npt.NDArray[np.int16]) -> None:
+    """Ours cleans them first; networkx starts from the cleaned graphs."""
     few = 50
     graphs = [_core.Graph.from_nsc(code).clean() for code in codes[:few]]
-    expected = [graph.hash() for graph in graphs]
-    hashes = _core.nsc_hash(codes[:few]).tolist()
-    assert [f"{high:016x}{low:016x}" for high, low in hashes] == expected
 
-    def peer() -> None:
-        weisfeiler_lehman(
+    def agree(ours: npt.NDArray[np.uint64], theirs: list[str]) -> None:
+        expected = [graph.hash() for graph in graphs]
+        assert [f"{high:016x}{low:016x}" for high, low in ours[:few].tolist()] == expected
+        for i in range(few):
+            assert all(theirs[i] == theirs[j] for j in range(i) if expected[i] == expected[j])
+
+    def theirs() -> list[str]:
+        return weisfeiler_lehman(
             networkx_of(map(str, graph.nodes.tolist()), graph.edges.tolist()) for graph in graphs
         )
 
-    name = "codes of 1 to 23 layers hashed"
-    ours = lambda: _core.nsc_hash(codes)  # noqa: E731
-    compare(benchmark, ours, len(codes), peer, few, name, "networkx (WL, not exact)")
+    compare(
+        "codes of 1 to 23 layers cleaned and hashed",
+        "codes",
+        {
+            "nascore": Route(lambda: _core.nsc_hash(codes), len(codes)),
+            "networkx, not exact": Route(theirs, few),
+        },
+        agree,
+    )

@@ -1,12 +1,11 @@
 """What the loop and its log cost per trial, where evaluations cost nothing.
 
-The history is first checked against a bare loop without a log, whose rate then stands beside.
+The history is that of a bare loop without a log.
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from nascore.trial import Job, Trial
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from side_by_side import Compare, Route
 from toys import ToyAgent, ToyEvaluator, accuracy
 
 TRIALS, BATCH = 1000, 20
@@ -44,7 +44,7 @@ def bare() -> list[Trial]:
 
 
 @pytest.mark.parametrize("place", ["memory", "disk"])
-def test_trials_per_second(benchmark: Any, place: str, tmp_path: Path) -> None:
+def test_trials_per_second(compare: Compare, place: str, tmp_path: Path) -> None:
     folders = (tmp_path / str(i) for i in count())
 
     def search() -> list[Trial]:
@@ -53,12 +53,12 @@ def test_trials_per_second(benchmark: Any, place: str, tmp_path: Path) -> None:
         with Store.create(next(folders) if place == "disk" else None, search.meta) as store:
             return list(search.run(store))
 
-    expected = bare()
-    assert search() == expected
-    start = time.perf_counter()
-    bare()
-    alone = TRIALS / (time.perf_counter() - start)
-    benchmark.pedantic(search, rounds=5)
-    rate = TRIALS / benchmark.stats.stats.median
-    benchmark.extra_info.update(trials_per_s=rate, bare_trials_per_s=alone)
-    print(f"\nloop and log, {place}: {rate:,.0f} trials/s; a bare loop {alone:,.0f}")
+    def agree(ours: list[Trial], theirs: list[Trial]) -> None:
+        assert ours == theirs
+
+    compare(
+        f"trials of a free evaluator, the log {'on disk' if place == 'disk' else 'in memory'}",
+        "trials",
+        {"nascore": Route(search, TRIALS), "a bare loop": Route(bare, TRIALS)},
+        agree,
+    )

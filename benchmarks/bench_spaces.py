@@ -1,13 +1,6 @@
-"""Rates of walking blocks, asking and teaching a Q-table, costing networks, on one thread.
-
-Each benchmark first checks its result against a slow way to it, whose rate it then stands beside.
-"""
+"""Walking blocks, asking and teaching a Q table, costing networks."""
 
 from __future__ import annotations
-
-import time
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,22 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from nascore import _core
 from nascore.networks import Network
 from nascore.spaces import Architecture, BlockSpace, Skeleton
+from side_by_side import Compare, Route
 
 SPACE = BlockSpace(23)
 BATCH = 1000
-
-
-def report(benchmark: Any, name: str, work: int, unit: str, slow: float, slow_name: str) -> None:
-    """Prints the median rate of `work` units per round beside that of the slow way, in units/s."""
-    rate = work / benchmark.stats.stats.median
-    benchmark.extra_info.update({f"{unit}_per_s": rate, f"{slow_name}_{unit}_per_s": slow})
-    print(f"\n{name}: {rate:,.0f} {unit}/s; {slow_name} {slow:,.0f}; ratio {rate / slow:,.0f}")
-
-
-def timed(function: Callable[[], Any]) -> tuple[Any, float]:
-    start = time.perf_counter()
-    result = function()
-    return result, time.perf_counter() - start
 
 
 def plain_rows() -> list[tuple[int, int, int, int]]:
@@ -72,18 +53,27 @@ def walk(actions: np.ndarray) -> np.ndarray:
     return state
 
 
-def test_legal_and_step_of_blocks(benchmark: Any, actions: np.ndarray) -> None:
+def test_legal_and_step_of_blocks(compare: Compare, actions: np.ndarray) -> None:
     rows = plain_rows()
     columns = actions.T[:20].tolist()
-    codes, slow = timed(lambda: [plain_walk(rows, column) for column in columns])
-    assert walk(actions)[:20].reshape(20, -1, 5).tolist() == codes
 
-    benchmark(walk, actions)
-    rate = len(columns) * SPACE.max_steps / slow
-    report(benchmark, "legal + step", actions.size, "transitions", rate, "python")
+    def agree(ours: np.ndarray, theirs: list[list[list[int]]]) -> None:
+        assert ours[:20].reshape(20, -1, 5).tolist() == theirs
+
+    compare(
+        "`legal` and `step` on blocks of 23 layers",
+        "transitions",
+        {
+            "nascore": Route(lambda: walk(actions), actions.size),
+            "plain Python": Route(
+                lambda: [plain_walk(rows, c) for c in columns], len(columns) * SPACE.max_steps
+            ),
+        },
+        agree,
+    )
 
 
-def test_qtable_choose(benchmark: Any, actions: np.ndarray) -> None:
+def test_qtable_choose(compare: Compare, actions: np.ndarray) -> None:
     state = walk(actions[:12])
     observations, legal = SPACE.observe(state), SPACE.legal(state)
     table = _core.QTable(SPACE.heads[0], 5, 0.01, 1.0, 0.0)
@@ -100,13 +90,21 @@ def test_qtable_choose(benchmark: Any, actions: np.ndarray) -> None:
             chosen.append(int(best[_core.integers(3, 17, i, 1, len(best))[0]]))
         return chosen
 
-    chosen, slow = timed(plain)
-    assert table.choose(observations, legal, 0.1, 3, 16, 0).tolist() == chosen
-    benchmark(table.choose, observations, legal, 0.1, 3, 16, 0)
-    report(benchmark, "choose", BATCH, "choices", BATCH / slow, "numpy")
+    def agree(ours: np.ndarray, theirs: list[int]) -> None:
+        assert ours.tolist() == theirs
+
+    compare(
+        "epsilon-greedy choices of a Q table",
+        "choices",
+        {
+            "nascore": Route(lambda: table.choose(observations, legal, 0.1, 3, 16, 0), BATCH),
+            "NumPy": Route(plain, BATCH),
+        },
+        agree,
+    )
 
 
-def test_qtable_sweep(benchmark: Any, actions: np.ndarray) -> None:
+def test_qtable_sweep(compare: Compare, actions: np.ndarray) -> None:
     steps = SPACE.max_steps
     states = [SPACE.start(BATCH)]
     for action in actions:
@@ -117,7 +115,7 @@ def test_qtable_sweep(benchmark: Any, actions: np.ndarray) -> None:
     taken = np.ascontiguousarray(actions.T[:100])
     rewards = np.random.default_rng(2).random((100, steps))
 
-    def sweep() -> Any:
+    def sweep() -> _core.QTable:
         table = _core.QTable(SPACE.heads[0], 5, 0.01, 1.0, 0.0)
         for i in range(100):
             table.sweep(observations[i], taken[i], legal[i], rewards[i])
@@ -134,14 +132,19 @@ def test_qtable_sweep(benchmark: Any, actions: np.ndarray) -> None:
                 rows[t][taken[i, t]] += 0.01 * (rewards[i, t] + best - value)
         return q
 
-    q, slow = timed(plain)
-    learned = sweep().values(observations.reshape(-1, 5))
-    assert (learned == np.stack([q[o.tobytes()] for o in observations.reshape(-1, 5)])).all()
-    benchmark(sweep)
-    report(benchmark, "sweep", 100 * steps, "updates", 100 * steps / slow, "numpy")
+    def agree(ours: _core.QTable, theirs: dict[bytes, np.ndarray]) -> None:
+        asked = observations.reshape(-1, 5)
+        assert (ours.values(asked) == np.stack([theirs[o.tobytes()] for o in asked])).all()
+
+    compare(
+        "backward sweeps of a Q table",
+        "updates",
+        {"nascore": Route(sweep, 100 * steps), "NumPy": Route(plain, 100 * steps)},
+        agree,
+    )
 
 
-def test_cost_of_blocks(benchmark: Any) -> None:
+def test_cost_of_blocks(compare: Compare) -> None:
     space = BlockSpace(8)
     rng = np.random.default_rng(3)
     state = space.start(BATCH)
@@ -150,7 +153,6 @@ def test_cost_of_blocks(benchmark: Any) -> None:
         state = space.step(state, rng.integers(0, np.maximum(counts, 1)).astype(np.int32))
     codes = state.reshape(BATCH, -1, 5)
     skeleton = Skeleton.small()
-    costs = _core.nsc_cost(codes, skeleton.core(), 1, 28, 28, 10)
 
     def by_torch(architecture: Architecture) -> list[int]:
         with torch.device("meta"):  # shapes without numbers
@@ -161,8 +163,16 @@ def test_cost_of_blocks(benchmark: Any) -> None:
         return [params, counter.get_total_flops() // 2]
 
     architectures = space.decode(state[:20])
-    by_torch(architectures[0])  # the first call imports and compiles things
-    expected, slow = timed(lambda: [by_torch(architecture) for architecture in architectures])
-    assert costs[:20, :2].tolist() == expected
-    benchmark(_core.nsc_cost, codes, skeleton.core(), 1, 28, 28, 10)
-    report(benchmark, "cost", BATCH, "networks", 20 / slow, "torch")
+
+    def agree(ours: np.ndarray, theirs: list[list[int]]) -> None:
+        assert ours[:20, :2].tolist() == theirs
+
+    compare(
+        "networks costed: parameters, multiply-adds, memory",
+        "networks",
+        {
+            "nascore": Route(lambda: _core.nsc_cost(codes, skeleton.core(), 1, 28, 28, 10), BATCH),
+            "torch on the meta device": Route(lambda: [by_torch(a) for a in architectures], 20),
+        },
+        agree,
+    )

@@ -1,15 +1,12 @@
-"""Images per second of `fit` beside a loop written by hand for the same network, on one thread.
+"""`fit` beside a loop written by hand for the same network, without augmentation and validation.
 
-Both train interleaved, epoch for epoch on the same images, without augmentation and validation. The
-plain loop is what one writes first, the tuned one has what `fit` has: channels last and the fused
-optimizer.
+The plain loop is what one writes first, the tuned one has what `fit` has: channels last and the
+fused optimizer.
 """
 
 from __future__ import annotations
 
 import copy
-import time
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,24 +16,22 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from nascore import tasks
-from nascore.networks import Recipe, build, fit
+from nascore.networks import Recipe, accuracy, build, fit
 from nascore.spaces import BlockSpace, Skeleton
 from nascore.tasks import Task
+from side_by_side import Compare, Route
 
-ROUNDS = 5
 BLOCK = "[(1,1,3,0,0),(2,1,3,1,0),(3,5,0,0,2),(4,1,5,0,0),(5,2,3,4,0),(6,6,0,3,5)]"
 
 
 def by_hand(network: nn.Module, task: Task, epochs: int, batch: int, *, tuned: bool) -> float:
-    """Trains with Adam at 0.001, in images/s."""
+    """Trains with Adam at 0.001; the validation accuracy, which `fit` takes too."""
     images, labels = (torch.tensor(array) for array in task.split("train"))
     mean, std = (255 * torch.tensor(v).view(1, -1, 1, 1) for v in (task.mean, task.std))
     if tuned:
         network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True if tuned else None)
     network.train()
-    seen = 0
-    began = time.perf_counter()
     for _ in range(epochs):
         for rows in torch.randperm(len(images)).split(batch):
             if len(rows) < batch:
@@ -46,8 +41,7 @@ def by_hand(network: nn.Module, task: Task, epochs: int, batch: int, *, tuned: b
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            seen += batch
-    return seen / (time.perf_counter() - began)
+    return accuracy(network, task, "valid", "cpu").accuracy
 
 
 def digits() -> Task:
@@ -64,30 +58,29 @@ def colour() -> Task:
     ("make_task", "epochs", "batch"), [(digits, 4, 64), (digits, 4, 256), (colour, 1, 64)]
 )
 def test_fit_against_a_loop_by_hand(
-    benchmark: Any, make_task: Any, epochs: int, batch: int
+    compare: Compare, make_task: Any, epochs: int, batch: int
 ) -> None:
     task = make_task()
     network = build(BlockSpace().architecture(BLOCK), task, Skeleton.small())
     recipe = Recipe(epochs, batch, "adam", 1e-3, restarts=0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    rates: dict[str, list[float]] = {"fit": [], "tuned": [], "plain": []}
+    images = epochs * (len(task.split("train")[0]) // batch * batch)
 
-    def one_round() -> None:
+    def ours() -> float:
         fitted = fit(copy.deepcopy(network), task, recipe, 1, "cpu")
         assert fitted.status == "ok"
-        rates["fit"].append(fitted.images_per_s)
-        for name in ("tuned", "plain"):
-            rate = by_hand(copy.deepcopy(network), task, epochs, batch, tuned=name == "tuned")
-            rates[name].append(rate)
+        assert fitted.valid is not None
+        return fitted.valid.accuracy
 
-    benchmark.pedantic(one_round, rounds=ROUNDS, warmup_rounds=1)
-    torch.set_num_threads(threads)
-    rate, tuned, plain = (median(rates[name][1:]) for name in rates)
-    benchmark.extra_info.update(fit_per_s=rate, tuned_per_s=tuned, plain_per_s=plain)
-    shape = "x".join(map(str, task.shape))
-    print(
-        f"\ntraining on {shape}, batch {batch}: {rate:,.0f} images/s; "
-        f"by hand tuned {tuned:,.0f}, ratio {rate / tuned:.2f}; "
-        f"by hand plain {plain:,.0f}, ratio {rate / plain:.2f}"
+    def by(tuned: bool) -> Route:
+        run = lambda: by_hand(copy.deepcopy(network), task, epochs, batch, tuned=tuned)  # noqa: E731
+        return Route(run, images)
+
+    def agree(*accuracies: float) -> None:
+        assert max(accuracies) - min(accuracies) < 0.15
+
+    compare(
+        f"training on {'x'.join(map(str, task.shape))}, batch {batch}",
+        "images",
+        {"nascore": Route(ours, images), "tuned by hand": by(True), "plain by hand": by(False)},
+        agree,
     )

@@ -103,7 +103,7 @@ void backward(Address grad, const Addresses& inputs, Address mask, std::size_t s
   }
   require(masked_sum_backward<T>(at<T>(grad), all_at<const T>(inputs).data(), at<T>(mask),
                                  shape_of(inputs, samples, size), all_at<T>(of_inputs).data(),
-                                 at<T>(of_mask), at<float>(workspace), stream_at(cuda_stream)));
+                                 at<float>(of_mask), at<float>(workspace), stream_at(cuda_stream)));
 }
 
 template <class T>
@@ -117,7 +117,8 @@ void bind_masked_sum(py::module_& m, const std::string& suffix) {
   m.def(("masked_sum_backward_" + suffix).c_str(), &backward<T>, py::arg("grad"), py::arg("inputs"),
         py::arg("mask"), py::arg("samples"), py::arg("size"), py::arg("of_inputs"),
         py::arg("of_mask"), py::arg("workspace"), py::arg("cuda_stream"), Release(),
-        "The gradients of the masked sum; an address of 0 where one of an input is not wanted.");
+        "The gradients of the masked sum, of the mask in float32; an address of 0 where one of an\n"
+        "input is not wanted, and for the mask where none is.");
 }
 
 template <class T>

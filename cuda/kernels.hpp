@@ -55,10 +55,11 @@ template <class T>
 std::size_t masked_sum_workspace(MaskedShape shape);
 
 // of_inputs[j] = mask[:, j] grad, null where it is not wanted; of_mask [samples, inputs] =
-// <grad, inputs[j]>, whether j was active or not. The same bits in every run.
+// <grad, inputs[j]>, whether j was active or not, as float32. The same bits in every run. `mask`
+// may be null where no of_inputs is wanted.
 template <class T>
 cudaError_t masked_sum_backward(const T* grad, const T* const* inputs, const T* mask,
-                                MaskedShape shape, T* const* of_inputs, T* of_mask,
+                                MaskedShape shape, T* const* of_inputs, float* of_mask,
                                 float* workspace, cudaStream_t stream);
 
 // Convolutions of x [samples, height, width, in_channels] to y [samples, out_height, out_width,

@@ -56,7 +56,9 @@ __global__ void __launch_bounds__(kThreads, kWide ? 4 : 2)
   __shared__ float dots[kInputs][kThreads / kWarp];
   const std::size_t sample = blockIdx.x / part.chunks;
   const int thread = static_cast<int>(threadIdx.x);
-  if (thread < part.count) weights[thread] = mask_of(mask, sample, part, thread);
+  if (thread < part.count) {
+    weights[thread] = mask == nullptr ? 0.0f : mask_of(mask, sample, part, thread);
+  }
   __syncthreads();
 
   const Share<T, kWide> share(part, sample);
@@ -81,9 +83,8 @@ __global__ void __launch_bounds__(kThreads, kWide ? 4 : 2)
 }
 
 // partials [inputs, samples, chunks] -> of_mask [samples, inputs], one warp for each.
-template <class T>
 __global__ void __launch_bounds__(kThreads)
-    mask_gradient_kernel(const float* partials, Part part, T* of_mask) {
+    mask_gradient_kernel(const float* partials, Part part, float* of_mask) {
   const std::size_t row = std::size_t{blockIdx.x} * (kThreads / kWarp) + threadIdx.x / kWarp;
   if (row >= part.samples * static_cast<std::size_t>(part.inputs)) return;  // a whole warp
   float sum = 0;
@@ -93,7 +94,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int step = kWarp / 2; step > 0; step /= 2) sum += __shfl_down_sync(0xffffffffu, sum, step);
   const std::size_t input = row / part.samples, sample = row % part.samples;
   if (threadIdx.x % kWarp == 0) {
-    of_mask[sample * static_cast<std::size_t>(part.inputs) + input] = from_float<T>(sum);
+    of_mask[sample * static_cast<std::size_t>(part.inputs) + input] = sum;
   }
 }
 
@@ -106,7 +107,7 @@ std::size_t masked_sum_workspace(MaskedShape shape) {
 
 template <class T>
 cudaError_t masked_sum_backward(const T* grad, const T* const* inputs, const T* mask,
-                                MaskedShape shape, T* const* of_inputs, T* of_mask,
+                                MaskedShape shape, T* const* of_inputs, float* of_mask,
                                 float* workspace, cudaStream_t stream) {
   const std::size_t chunks = chunks_of<T>(shape), blocks = chunks * shape.samples;
   const std::size_t masks = shape.samples * static_cast<std::size_t>(shape.inputs);
@@ -138,15 +139,15 @@ cudaError_t masked_sum_backward(const T* grad, const T* const* inputs, const T* 
   }
   const Part all{0,          shape.inputs,  shape.inputs,
                  shape.size, shape.samples, static_cast<unsigned>(chunks)};
-  NASCORE_LAUNCH(mask_gradient_kernel<T>, static_cast<unsigned>(last), kThreads, 0, stream,
-                 workspace, all, of_mask);
+  NASCORE_LAUNCH(mask_gradient_kernel, static_cast<unsigned>(last), kThreads, 0, stream, workspace,
+                 all, of_mask);
   return cudaGetLastError();
 }
 
 #define NASCORE_INSTANCES(T)                                                                 \
   template std::size_t masked_sum_workspace<T>(MaskedShape);                                 \
   template cudaError_t masked_sum_backward(const T*, const T* const*, const T*, MaskedShape, \
-                                           T* const*, T*, float*, cudaStream_t);
+                                           T* const*, float*, float*, cudaStream_t);
 NASCORE_INSTANCES(float)
 NASCORE_INSTANCES(__half)
 NASCORE_INSTANCES(__nv_bfloat16)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import nascore
 from nascore import _core
-from nascore.ops import masked_sum, masked_sum_ref
+from nascore.ops import masked_dots, masked_dots_ref, masked_sum, masked_sum_ref
 
 _cuda = pytest.importorskip("nascore._cuda", reason="built without CUDA: no nvcc, or turned off")
 
@@ -172,6 +172,16 @@ def test_masked_sum_and_gradients(
             continue
         error, allowed = ((x.double() - want).abs().amax().item() for x in (mine, theirs))
         assert error <= 2 * allowed + torch.finfo(dtype).eps * want.abs().amax().item()
+
+
+@needs_device
+@pytest.mark.parametrize("dtype", TYPES, ids=NAMES.get)
+@pytest.mark.parametrize("n", [1, 5, 70])
+def test_masked_dots(n: int, dtype: torch.dtype) -> None:
+    inputs, _, grad = example((3, 5, 7, 31), n, False, dtype)
+    dots = masked_dots(grad, inputs)
+    assert dots.dtype == torch.float32
+    torch.testing.assert_close(dots, masked_dots_ref(grad, inputs), rtol=1e-5, atol=1e-4)
 
 
 @needs_device

@@ -8,6 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from nascore.ops import conv, conv_ref, sep_conv
+
 _cuda = pytest.importorskip("nascore._cuda", reason="built without CUDA: no nvcc, or turned off")
 pytestmark = [
     pytest.mark.gpu,
@@ -88,3 +90,29 @@ def test_convolutions(
         assert error <= allowed * want.abs().amax().item()
         y[..., own] = before[..., own]
         assert torch.equal(y, before)
+
+
+@pytest.mark.parametrize("dtype", list(NAMES), ids=NAMES.get)
+@pytest.mark.parametrize("separable", [False, True])
+def test_the_operator(separable: bool, dtype: torch.dtype) -> None:
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 12, 9, 7, generator=draw).to("cuda", dtype)
+    shape, out = ((12, 1, 5, 5), 20) if separable else ((20, 12, 5, 5), 20)
+    weight = torch.randn(shape, generator=draw).cuda()
+    mix = torch.randn(out, 12, 1, 1, generator=draw).cuda()
+    scale, shift = torch.randn(2, out, generator=draw).cuda()
+    onto = torch.randn(2, out, 5, 4, generator=draw).to("cuda", dtype)
+    given = (weight, mix) if separable else (weight,)
+    run = sep_conv if separable else conv
+    y = run(x, *given, scale, shift, stride=2, onto=onto)
+    depthwise, dense = given if separable else (None, weight)
+    exact = [None if t is None else t.double() for t in (depthwise, dense, scale, shift)]
+    want = conv_ref(x.double(), *exact, stride=2, onto=onto.double())
+    assert y.dtype == dtype
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    allowed = 1e-5 if dtype == torch.float32 else torch.finfo(dtype).eps
+    assert (y.double() - want).abs().amax() <= allowed * want.abs().amax()
+    arguments = (x, depthwise, dense, scale, shift, 2, 1, onto)
+    torch.library.opcheck(
+        torch.ops.nascore.conv.default, arguments, test_utils=("test_schema", "test_faketensor")
+    )

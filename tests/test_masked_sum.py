@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops import masked_sum, masked_sum_ref
+from nascore.ops import masked_dots, masked_dots_ref, masked_sum, masked_sum_ref
 
 
 def example(
@@ -50,6 +50,26 @@ def test_more_than_a_chunk_in_float32(per_sample: bool) -> None:
     torch.testing.assert_close(ours, [x.float() for x in exact], rtol=1e-5, atol=1e-4)
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 17), min_size=1, max_size=4).map(tuple),
+    st.integers(1, 9),
+    st.sampled_from([torch.float32, torch.float64]),
+)
+def test_the_gradients_of_masks_alone(shape: tuple[int, ...], n: int, dtype: torch.dtype) -> None:
+    inputs, mask = example(shape, n, dtype=dtype)
+    grad = gradients(masked_sum(inputs, mask), inputs, mask)[0].detach()
+    given_ = [x.detach() for x in inputs]
+    dots = masked_dots(grad, given_)
+    assert torch.equal(dots, torch.autograd.grad(masked_sum(inputs, mask), mask, grad)[0])
+    exact = masked_dots_ref(grad.double(), [x.double() for x in given_])
+    scale = masked_dots_ref(grad.abs().double(), [x.abs().double() for x in given_])
+    last = grad.mT.contiguous().mT if grad.dim() > 1 else grad  # of another layout
+    for found in (dots, masked_dots(last, given_), masked_dots_ref(grad, given_)):
+        assert found.dtype == dtype
+        assert ((found - exact).abs() <= 16 * torch.finfo(dtype).eps * scale).all()
+
+
 def test_channels_last_stays_and_other_layouts_are_taken() -> None:
     inputs, mask = example((2, 3, 5, 7), 3)
     last = [x.detach().contiguous(memory_format=torch.channels_last) for x in inputs]
@@ -88,6 +108,7 @@ def test_torch_accepts_the_operator(per_sample: bool) -> None:
     torch.library.opcheck(
         torch.ops.nascore.masked_sum_backward.default, (grad, detached, mask.detach())
     )
+    torch.library.opcheck(torch.ops.nascore.masked_dots.default, (grad, detached))
     torch.autograd.gradcheck(lambda m, *xs: masked_sum(xs, m), (mask, *inputs))
 
 
@@ -113,6 +134,8 @@ def test_bad_input_is_refused_at_the_seam() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             masked_sum(inputs, mask)
+    with pytest.raises(ValueError, match=r"number 1 is torch.float32 \[3\]"):
+        masked_dots(torch.ones(3), [x])
 
 
 def test_the_instruction_set_is_told() -> None:

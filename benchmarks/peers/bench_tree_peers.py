@@ -1,99 +1,49 @@
-"""Simulations per second of tree searches, ours beside others', on one thread: `make bench-peers`.
+"""Tree searches, ours beside others' on the same game, six choices of five.
 
-The seconds are the processor's, so that a busy machine is no disadvantage to the slow.
-
-Every search starts from an empty tree of the same game, six choices of five, and values a new leaf
-by one random completion; those with UCB1 must prefer the best first choice. mctx makes fewer
-simulations, as each costs it more the more there are; it compiles for one shape, which is reported
-apart, and its rule explores less.
+Every search starts from an empty tree and values a new leaf by one random completion; those with
+UCB1 must prefer the best first choice. mctx makes fewer simulations, as each costs it more the more
+there are; the time that it takes to compile for a shape is not counted, and its rule explores less.
 """
 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import numpy as np
 import pyspiel
-import pytest
 from games import BEST, CHOICES, SIZE, UCT, WORTH, PythonSpace, mctx_search, plain_search
 
 from nascore import _core
 from nascore.spaces import ChoicesSpace
+from side_by_side import Compare, Route
 
-FEW, MANY, MCTX = 2_000, 200_000, 200
-
-
-def rate(benchmark: Any, name: str, simulations: int, search: Callable[[], Any]) -> Any:
-    """Times a search and prints its row; returns what it found."""
-    found = benchmark(search)
-    per_s = simulations / benchmark.stats.stats.median
-    benchmark.extra_info["simulations_per_s"] = per_s
-    print(f"\n| {name} | {per_s:,.0f} |")
-    return found
-
-
-def check(visits: Sequence[int], simulations: int) -> None:
-    """All simulations but those that ended at the root went to its children, most to the best."""
-    assert simulations - 1 <= sum(visits) <= simulations
-    assert int(np.argmax(visits)) == BEST
+N, MCTX = 2_000, 200
+Visits = Sequence[int]  # of the root's children
 
 
 def tree(space: _core.Space) -> _core.Tree:
     return _core.Tree(space, "ucb1", UCT / 8**0.5, seed=1)
 
 
-@pytest.mark.parametrize("simulations", [FEW, MANY])
-def test_nascore(benchmark: Any, simulations: int) -> None:
-    space = ChoicesSpace((SIZE,) * CHOICES)
-
-    def search() -> list[int]:
-        grown = tree(space.core)
-        grown.simulate(simulations, WORTH.ravel())
-        return grown.children(0)[1].tolist()
-
-    check(
-        rate(benchmark, f"nascore, its own space, {simulations:,}", simulations, search),
-        simulations,
-    )
+def visits_of(grown: _core.Tree) -> Visits:
+    return grown.children(0)[1].tolist()
 
 
-def test_nascore_python_space(benchmark: Any) -> None:
-    space = _core.PythonSpace(PythonSpace())
-
-    def search() -> list[int]:
-        grown = tree(space)
-        grown.simulate(FEW, WORTH.ravel())
-        return grown.children(0)[1].tolist()
-
-    check(rate(benchmark, f"nascore, space in Python, {FEW:,}", FEW, search), FEW)
+def simulate(space: _core.Space) -> Visits:
+    grown = tree(space)
+    grown.simulate(N, WORTH.ravel())
+    return visits_of(grown)
 
 
-def test_nascore_python_space_together(benchmark: Any) -> None:
-    """Forty simulations wait for their values at a time, which Python gives to all at once."""
-    space = _core.PythonSpace(PythonSpace())
-
-    def search() -> list[int]:
-        grown = tree(space)
-        for _ in range(FEW // 40):
-            ends = grown.select(40)
-            states = grown.complete(ends, 1)[:, 0]
-            grown.back_up(ends, WORTH[np.arange(CHOICES), states].sum(1))
-        return grown.children(0)[1].tolist()
-
-    check(rate(benchmark, f"nascore, space in Python, 40 at a time, {FEW:,}", FEW, search), FEW)
-
-
-def spiel(game: pyspiel.Game) -> Callable[[], list[int]]:
-    def search() -> list[int]:
+def spiel(game: pyspiel.Game) -> Callable[[], Visits]:
+    def search() -> Visits:
         bot = pyspiel.MCTSBot(
             game,
             pyspiel.RandomRolloutEvaluator(n_rollouts=1, seed=1),
             UCT,
-            FEW,
+            N,
             1000,
             solve=False,
             seed=1,
@@ -106,31 +56,65 @@ def spiel(game: pyspiel.Game) -> Callable[[], list[int]]:
     return search
 
 
-def test_open_spiel_python_game(benchmark: Any) -> None:
-    search = spiel(pyspiel.load_game("python_choices"))
-    check(rate(benchmark, f"OpenSpiel's C++ tree, game in Python, {FEW:,}", FEW, search), FEW)
-
-
-def test_open_spiel_its_own_game(benchmark: Any) -> None:
-    """Another game: up to nine moves, two players."""
-    search = spiel(pyspiel.load_game("tic_tac_toe"))
-    found = rate(benchmark, f"OpenSpiel's C++ tree, its C++ tic-tac-toe, {FEW:,}", FEW, search)
-    assert sum(found) <= FEW
-    assert int(np.argmax(found)) == 4  # the middle
-
-
-@pytest.mark.parametrize("batch", [1, 64])
-def test_mctx(benchmark: Any, batch: int) -> None:
+def compiled(batch: int) -> Route:
     key = jax.random.key(1)
-    start = time.process_time()
-    compiled = jax.jit(mctx_search(batch, MCTX)).lower(key).compile()
-    compiling = time.process_time() - start
-    benchmark.extra_info["compile_s"] = compiling
-    name = f"mctx, batch {batch}, {MCTX} each, compiled in {compiling:.1f} s"
-    found = rate(benchmark, name, batch * MCTX, lambda: compiled(key).block_until_ready())
-    assert (np.asarray(found).sum(1) == MCTX).all()
+    search = jax.jit(mctx_search(batch, MCTX)).lower(key).compile()
+    return Route(lambda: np.asarray(search(key).block_until_ready())[0].tolist(), batch * MCTX)
 
 
-def test_plain_python(benchmark: Any) -> None:
-    search = lambda: plain_search(FEW, random.Random(1))  # noqa: E731
-    check(rate(benchmark, f"plain Python, {FEW:,}", FEW, search), FEW)
+PEERS = {
+    "OpenSpiel, game in Python": Route(spiel(pyspiel.load_game("python_choices")), N),
+    "plain Python": Route(lambda: plain_search(N, random.Random(1)), N),
+}
+
+
+def check(*visits: Visits) -> None:
+    """All simulations but those that ended at the root went to its children, most to the best."""
+    for found in visits:
+        assert N - 1 <= sum(found) <= N
+        assert int(np.argmax(found)) == BEST
+
+
+def test_a_space_of_its_own(compare: Compare) -> None:
+    def agree(ours: Visits, spiel: Visits, plain: Visits, other: Visits, *mctx: Visits) -> None:
+        check(ours, spiel, plain)
+        assert int(np.argmax(other)) == 4  # the middle
+        assert all(sum(found) == MCTX for found in mctx)
+
+    space = ChoicesSpace((SIZE,) * CHOICES)
+    compare(
+        "tree, simulations in a space of its own",
+        "simulations",
+        {
+            "nascore": Route(lambda: simulate(space.core), N),
+            **PEERS,
+            "OpenSpiel's own tic-tac-toe": Route(spiel(pyspiel.load_game("tic_tac_toe")), N),
+            "mctx": compiled(1),
+            "mctx, 64 at a time": compiled(64),
+        },
+        agree,
+    )
+
+
+def test_a_space_in_python(compare: Compare) -> None:
+    space = _core.PythonSpace(PythonSpace())
+
+    def together() -> Visits:
+        """Forty simulations wait for their values, which Python gives to all at once."""
+        grown = tree(space)
+        for _ in range(N // 40):
+            ends = grown.select(40)
+            states = grown.complete(ends, 1)[:, 0]
+            grown.back_up(ends, WORTH[np.arange(CHOICES), states].sum(1))
+        return visits_of(grown)
+
+    compare(
+        "tree, simulations in a space written in Python",
+        "simulations",
+        {
+            "nascore": Route(together, N),
+            "nascore, one at a time": Route(lambda: simulate(space), N),
+            **PEERS,
+        },
+        check,
+    )

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "nascore/kernels/masked_sum.hpp"
+#include "nascore/kernels/probes.hpp"
 
 namespace nascore::bindings {
 namespace {
@@ -60,6 +61,9 @@ void bind(py::module_& m, const std::string& suffix) {
 
 void bind_kernels(py::module_& m) {
   m.def("instruction_set", &kernels::instruction_set, "What the kernels use: avx2 or baseline.");
+  m.def("multiply_adds", &kernels::multiply_adds, py::arg("steps"),
+        py::call_guard<py::gil_scoped_release>(),
+        "Keeps every lane of all OpenMP threads busy for so many steps; the operations done.");
   bind<float>(m, "f32");
   bind<double>(m, "f64");
 }

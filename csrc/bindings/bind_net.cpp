@@ -9,6 +9,7 @@
 #include "nascore/layer_net.hpp"
 #include "nascore/net.hpp"
 #include "nascore/nsc.hpp"
+#include "nascore/program.hpp"
 #include "nascore/signatures.hpp"
 #include "nascore/skip_net.hpp"
 
@@ -219,6 +220,15 @@ void bind_net(py::module_& m) {
           "are rows of logits that answer before the last row. ValueError names the row that "
           "cannot\n"
           "be built, the rule and what it should be.")
+      .def(py::pickle(
+          [](const CostedNet& self) {
+            return py::make_tuple(rows(self), inputs(self), self.net.seams, self.net.exits);
+          },
+          [](const py::tuple& state) {
+            return from_rows({state[0]}, state[1].cast<std::vector<std::vector<std::int32_t>>>(),
+                             false, state[2].cast<std::vector<std::int32_t>>(),
+                             state[3].cast<std::vector<std::int32_t>>());
+          }))
       .def_property_readonly("rows", &rows, "int64 `[R, 9]`, columns NET_COLUMNS.")
       .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")
       .def_property_readonly(
@@ -236,6 +246,15 @@ void bind_net(py::module_& m) {
           "Per row a name of its own, a hash of it and of what feeds it; networks that have a "
           "part\n"
           "in common call it by the same name. A block's inside is named by the block alone.")
+      .def(
+          "program",
+          [](const CostedNet& self, const std::vector<std::int32_t>& given,
+             const std::vector<std::int32_t>& wanted,
+             bool batch_statistics) { return compile(self.net, given, wanted, batch_statistics); },
+          py::arg("inputs"), py::arg("outputs"), py::arg("batch_statistics") = false,
+          "The Program that computes rows `outputs` from rows `inputs`.\n\n"
+          "With `batch_statistics` batch norms go by each batch. ValueError where an output needs\n"
+          "the image beside the inputs, or the network is too large.")
       .def_property_readonly(
           "params", [](const CostedNet& self) { return self.cost.params; }, "Trainable parameters.")
       .def_property_readonly(

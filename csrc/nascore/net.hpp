@@ -88,6 +88,9 @@ constexpr Step square(Op op, int kernel, int stride = 1, int dilation = 1) {
 // are padded by half, even ones not at all.
 Shape windowed(Shape in, const Step& step, std::int64_t channels);
 
+// Whether what slides over the image never goes beyond it, whatever its size.
+bool never_pads(Op op);
+
 // Adds a row and returns its number; throws domain_error where it is larger than kMaxExtent.
 int append(Net& net, const Step& step, Shape out, const std::int32_t* inputs, int count);
 

@@ -7,6 +7,12 @@
 #include "nascore/net.hpp"
 
 namespace nascore {
+
+bool never_pads(Op op) {
+  return op == Op::kMaxPoolValid || op == Op::kAvgPoolValid || op == Op::kConvValid ||
+         op == Op::kConvPlainValid || op == Op::kConvBiasValid;
+}
+
 namespace {
 
 bool operator==(Shape a, Shape b) {
@@ -66,11 +72,6 @@ Kind kind(Op op) {
     default:
       return Kind::kNowhere;
   }
-}
-
-bool never_pads(Op op) {
-  return op == Op::kMaxPoolValid || op == Op::kAvgPoolValid || op == Op::kConvValid ||
-         op == Op::kConvPlainValid || op == Op::kConvBiasValid;
 }
 
 bool takes_vectors(Op op) {

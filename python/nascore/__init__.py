@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nascore import methods as methods
     from nascore import tasks as tasks
     from nascore.networks.build import build
+    from nascore.networks.fuse import fuse
     from nascore.networks.models import load_model
     from nascore.results.drawings import draw
     from nascore.search import open_run
@@ -38,6 +39,7 @@ _HOMES = {
     "Skeleton": "nascore.spaces",
     "build": "nascore.networks.build",
     "draw": "nascore.results.drawings",
+    "fuse": "nascore.networks.fuse",
     "load_model": "nascore.networks.models",
     "open_run": "nascore.search",
 }
@@ -54,6 +56,7 @@ __all__ = [
     "Skeleton",
     "build",
     "draw",
+    "fuse",
     "has_cuda",
     "load_model",
     "methods",

@@ -14,9 +14,11 @@ __all__: list[str] = [
     "CELL_COMBINES",
     "CELL_MAX_BLOCKS",
     "CELL_OPS",
+    "KERNELS",
     "MASK_ONE",
     "NET_COLUMNS",
     "OPS",
+    "PROGRAM_COLUMNS",
     "BlockSpace",
     "CellStack",
     "ChoicesSpace",
@@ -26,6 +28,7 @@ __all__: list[str] = [
     "Graph",
     "LayerSpace",
     "Net",
+    "Program",
     "PythonSpace",
     "QTable",
     "Skeleton",
@@ -48,6 +51,7 @@ __all__: list[str] = [
     "masked_sum_backward_f64",
     "masked_sum_f32",
     "masked_sum_f64",
+    "multiply_adds",
     "normal",
     "nsc_cost",
     "nsc_hash",
@@ -55,7 +59,14 @@ __all__: list[str] = [
     "nsc_parse",
     "nsc_print",
     "nsc_validate",
+    "pack_channels",
+    "pack_convolution",
+    "pack_depthwise",
+    "padded",
     "philox4x32",
+    "run_program",
+    "separable_backward",
+    "separable_forward",
     "uniform",
 ]
 
@@ -134,6 +145,37 @@ class Graph:
         op, kernel, stride, dilation: `[V, 4]`.
         """
 
+class Program:
+    """
+    A network as data, which `run_program` runs.
+    """
+    @property
+    def inputs(self) -> list[tuple[int, int, int]]:
+        """
+        Channels, height and width of each.
+        """
+    @property
+    def instructions(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        int32 `[I, 26]`, columns PROGRAM_COLUMNS.
+        """
+    @property
+    def outputs(self) -> list[tuple[int, int, int]]:
+        """
+        Channels, height and width of each.
+        """
+    @property
+    def slots(self) -> list[tuple[int, int, int]]:
+        """
+        Per instruction with weights: its number, the net's row whose weights it has, and
+        the first of that row's channels.
+        """
+    @property
+    def weights(self) -> int:
+        """
+        How many numbers.
+        """
+
 class Skeleton:
     """
     The fixed outside of a network: stem, groups of blocks, classifier.
@@ -188,6 +230,22 @@ class Net:
         linear layers aside, and groups what divides these. `seams` end repeated blocks; `exits`
         are rows of logits that answer before the last row. ValueError names the row that cannot
         be built, the rule and what it should be.
+        """
+    def __getstate__(
+        self,
+    ) -> tuple[numpy.typing.NDArray[numpy.int64], list[tuple[int, ...]], list[int], list[int]]: ...
+    def __setstate__(self, arg0: tuple) -> None: ...
+    def program(
+        self,
+        inputs: collections.abc.Sequence[int],
+        outputs: collections.abc.Sequence[int],
+        batch_statistics: bool = False,
+    ) -> Program:
+        """
+        The Program that computes rows `outputs` from rows `inputs`.
+
+        With `batch_statistics` batch norms go by each batch. ValueError where an output needs
+        the image beside the inputs, or the network is too large.
         """
     @property
     def exit_macs(self) -> list[int]:
@@ -730,6 +788,11 @@ def masked_sum_f64(
     out [samples, size] = the sum of mask [samples, n] times n inputs, at these addresses.
     """
 
+def multiply_adds(steps: int) -> float:
+    """
+    Keeps every lane of all OpenMP threads busy for so many steps; the operations done.
+    """
+
 def normal(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArray[numpy.float64]:
     """
     Standard normal numbers, `[n]`; number i belongs to counter + i.
@@ -776,11 +839,90 @@ def nsc_validate(codes: numpy.typing.NDArray[numpy.int16]) -> numpy.typing.NDArr
     The first bad row of each code `[n, L, 5]`, 1-based, 0 where the code is valid: `[n]`.
     """
 
+def pack_channels(
+    scale: numpy.typing.NDArray[numpy.float32],
+    shift: numpy.typing.NDArray[numpy.float32],
+    packed: numpy.typing.NDArray[numpy.float32],
+) -> None:
+    """
+    A scale and a shift `[channels]` into the start of `packed`.
+    """
+
+def pack_convolution(
+    weights: numpy.typing.NDArray[numpy.float32],
+    scale: numpy.typing.NDArray[numpy.float32],
+    bias: numpy.typing.NDArray[numpy.float32],
+    packed: numpy.typing.NDArray[numpy.float32],
+) -> None:
+    """
+    Weights float32 `[out, in, height, width]`, each output channel times its scale `[out]`, and a
+    bias `[out]`, as the kernels read them, into the start of `packed`.
+    """
+
+def pack_depthwise(
+    weights: numpy.typing.NDArray[numpy.float32], packed: numpy.typing.NDArray[numpy.float32]
+) -> None:
+    """
+    Depthwise weights float32 `[channels, 1, height, width]` into the start of `packed`.
+    """
+
+def padded(channels: int) -> int:
+    """
+    Channels rounded up to whole vectors.
+    """
+
 def philox4x32(
     counter: numpy.typing.NDArray[numpy.uint32], key: numpy.typing.NDArray[numpy.uint32]
 ) -> numpy.typing.NDArray[numpy.uint32]:
     """
     The Philox 4x32-10 block function of counters `[n, 4]` and keys `[n, 2]`: `[n, 4]`.
+    """
+
+def run_program(
+    program: int,
+    instructions: int,
+    weights: int,
+    weight_floats: int,
+    samples: int,
+    inputs: collections.abc.Sequence[int],
+    input_floats: collections.abc.Sequence[int],
+    outputs: collections.abc.Sequence[int],
+    output_floats: collections.abc.Sequence[int],
+) -> None:
+    """
+    Runs a program on float32 images [samples, H, W, C] at these addresses.
+
+    `input_floats` and `output_floats` are of one sample each. ValueError where an instruction
+    leaves these sizes.
+    """
+
+def separable_backward(
+    samples: int,
+    shape: typing.Annotated[collections.abc.Sequence[int], "FixedSize(7)"],
+    weights: typing.Annotated[collections.abc.Sequence[int], "FixedSize(4)"],
+    epsilon: float,
+    read: typing.Annotated[collections.abc.Sequence[int], "FixedSize(5)"],
+    of: typing.Annotated[collections.abc.Sequence[int], "FixedSize(5)"],
+) -> None:
+    """
+    Its gradients, to the addresses `of` x and the weights; `read` are those of its result's
+    gradient, of x, of the result before the norm, and of mean and variance.
+    """
+
+def separable_forward(
+    samples: int,
+    shape: typing.Annotated[collections.abc.Sequence[int], "FixedSize(7)"],
+    weights: typing.Annotated[collections.abc.Sequence[int], "FixedSize(4)"],
+    epsilon: float,
+    x: int,
+    found: typing.Annotated[collections.abc.Sequence[int], "FixedSize(4)"],
+) -> None:
+    """
+    A separable convolution with its batch norm in training, on float32 images [samples, H, W, C].
+
+    `shape`: channels, height, width, output channels, kernel, stride, dilation. `weights`: the
+    addresses of depthwise, pointwise, scale and shift; `found`: of the result before the norm and
+    after it, and of the mean and variance.
     """
 
 def uniform(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArray[numpy.float64]:
@@ -791,6 +933,8 @@ def uniform(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArra
 CELL_COMBINES: tuple[str, ...]
 CELL_MAX_BLOCKS: int = 12
 CELL_OPS: tuple[str, ...]
+KERNELS: tuple[str, ...]
 MASK_ONE: int = 65536
 NET_COLUMNS: tuple[str, ...]
 OPS: dict[str, tuple[int, tuple[int, ...], int]]
+PROGRAM_COLUMNS: tuple[str, ...]

@@ -148,7 +148,8 @@ def masked_sum_backward_bf16(
     cuda_stream: int,
 ) -> None:
     """
-    The gradients of the masked sum; an address of 0 where one of an input is not wanted.
+    The gradients of the masked sum, of the mask in float32; an address of 0 where one of an
+    input is not wanted, and for the mask where none is.
     """
 
 def masked_sum_backward_f16(
@@ -163,7 +164,8 @@ def masked_sum_backward_f16(
     cuda_stream: int,
 ) -> None:
     """
-    The gradients of the masked sum; an address of 0 where one of an input is not wanted.
+    The gradients of the masked sum, of the mask in float32; an address of 0 where one of an
+    input is not wanted, and for the mask where none is.
     """
 
 def masked_sum_backward_f32(
@@ -178,7 +180,8 @@ def masked_sum_backward_f32(
     cuda_stream: int,
 ) -> None:
     """
-    The gradients of the masked sum; an address of 0 where one of an input is not wanted.
+    The gradients of the masked sum, of the mask in float32; an address of 0 where one of an
+    input is not wanted, and for the mask where none is.
     """
 
 def masked_sum_bf16(

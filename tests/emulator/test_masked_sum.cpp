@@ -115,7 +115,7 @@ void test_backward(MaskedShape shape, std::size_t shift) {
       gradients.push_back(std::make_unique<Array<T>>(elements + shift));
       pointers.push_back(j == 1 ? nullptr : gradients.back()->data() + shift);
     }
-    Array<T> of_mask(problem.mask.size());
+    Array<float> of_mask(problem.mask.size());
     Array<float> workspace(nascore::cuda::masked_sum_workspace<T>(shape));
     CHECK_EQ(nascore::cuda::masked_sum_backward(grad, problem.pointers.data(), problem.mask.data(),
                                                 shape, pointers.data(), of_mask.data(),
@@ -135,6 +135,13 @@ void test_backward(MaskedShape shape, std::size_t shift) {
     if (first.empty()) first = masks;
     CHECK(masks == first);
   });
+  const std::vector<T*> nothing(inputs, nullptr);  // so that the mask is not read
+  Array<float> alone(first.size()), workspace(nascore::cuda::masked_sum_workspace<T>(shape));
+  CHECK_EQ(nascore::cuda::masked_sum_backward<T>(grad, problem.pointers.data(), nullptr, shape,
+                                                 nothing.data(), alone.data(), workspace.data(),
+                                                 kNoStream),
+           cudaSuccess);
+  for (std::size_t m = 0; m < first.size(); ++m) CHECK_EQ(alone[m], first[m]);
 }
 
 template <class T>
@@ -151,7 +158,8 @@ void test_type(const char* name) {
   emulator::Numbers numbers;
   const MaskedShape shape{1, 8192, 6};
   const Problem<T> problem(shape, 0, true);
-  Array<T> out(shape.size), of_mask(6);
+  Array<T> out(shape.size);
+  Array<float> of_mask(6);
   // Four are active. Beside whole tensors there are masks, and a float of each block and input.
   const std::size_t tensor = shape.size * sizeof(T);
   emulator::check_traffic(std::string("masked_sum of 6, ") + name, 5 * tensor, 1.01, 0, [&] {

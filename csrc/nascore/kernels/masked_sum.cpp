@@ -8,7 +8,7 @@
 namespace nascore::kernels {
 namespace {
 
-constexpr std::size_t kChunk = 2048;        // elements: of the output, stays in the first cache
+constexpr std::size_t kChunk = 8192;        // elements: of the output, stays in the second cache
 constexpr std::size_t kSerial = 64 * 1024;  // elements in all, below which a team costs more
 
 bool has_avx2() {

@@ -26,6 +26,7 @@ class Network(nn.Module):
 
     def __init__(self, net: _core.Net) -> None:
         super().__init__()
+        self.net = net
         rows = [Row(*map(int, row)) for row in net.rows]
         last_reader = {j: i for i, inputs in enumerate(net.inputs) for j in inputs}
         self.exit_rows = (*net.exits, len(rows) - 1)

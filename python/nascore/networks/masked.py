@@ -17,6 +17,7 @@ from nascore import _core
 from nascore.networks.build import Network, build_net, initialise
 from nascore.networks.recipe import Init
 from nascore.networks.scoring import autocast, data_on, find_device, place
+from nascore.ops import masked_dots, masked_sum
 from nascore.spaces import Architecture, ResidualNet
 from nascore.spaces.wiring import wire
 from nascore.tasks import Task, in_order
@@ -106,7 +107,7 @@ class MaskedNetwork(Network):
                 else:
                     on = active[gate.node]
                     rows = (*always, *given)
-                    results[row] = _masked_sum(switches[gate.node], on, len(always), *rows)
+                    results[row] = gated_sum(switches[gate.node], on, len(always), *rows)
             for j in spent:
                 del results[j]
         return results[self.ends[-1]]
@@ -203,38 +204,34 @@ def estimate_batch_norm(
     network.train(was_training)
 
 
-class _MaskedSum(torch.autograd.Function):
-    """The sum of what is always read and of the candidates that are on, [n, C, H, W] each.
-
-    A mask's gradient is the inner product of the sum's gradient and the candidate, on or off.
-    """
-
+class _GatedSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mask: Tensor, on: Sequence[int], always: int, *rows: Tensor) -> Tensor:
         candidates = rows[always:]
         ctx.on, ctx.always = frozenset(on), always
         ctx.save_for_backward(*candidates)
         read = [*rows[:always], *(candidates[k] for k in on)]
-        return _total(read) if read else torch.zeros_like(candidates[0])
+        if not read:
+            return torch.zeros_like(candidates[0])
+        return masked_sum(read, read[0].new_ones(len(read)))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         [gradient] = gradients
         candidates = ctx.saved_tensors
-        of_mask = torch.stack([_inner(gradient, y) for y in candidates])
+        of_mask = masked_dots(gradient, candidates)
         of_candidates = (gradient if k in ctx.on else None for k in range(len(candidates)))
         return (of_mask, None, None, *[gradient] * ctx.always, *of_candidates)
 
 
-def _masked_sum(mask: Tensor, on: Sequence[int], always: int, *rows: Tensor) -> Tensor:
-    total: Tensor = _MaskedSum.apply(mask, on, always, *rows)  # type: ignore[no-untyped-call]
+def gated_sum(mask: Tensor, on: Sequence[int], always: int, *rows: Tensor) -> Tensor:
+    """The sum of the first `always` rows and of those candidates behind them that are `on`.
+
+    All are [n, C, H, W]. The gradient of `mask` [candidates] is the inner product of the sum's
+    gradient and the candidate, on or off.
+    """
+    total: Tensor = _GatedSum.apply(mask, on, always, *rows)  # type: ignore[no-untyped-call]
     return total
-
-
-def _inner(x: Tensor, y: Tensor) -> Tensor:
-    # In the order in which images lie in memory, so that nothing is copied.
-    exact = torch.promote_types(x.dtype, torch.float32)
-    return torch.dot(*(t.permute(0, 2, 3, 1).reshape(-1).to(exact) for t in (x, y)))
 
 
 def _total(rows: Sequence[Tensor]) -> Tensor:

@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from nascore.networks.build import Network
+from nascore.networks.fuse import fuse
 from nascore.tasks import Part, Task, in_order, resident
 
 
@@ -40,8 +41,13 @@ def exit_scores(
     device: str | torch.device = "auto",
     batch: int = 256,
 ) -> list[Score]:
-    """`accuracy` of each exit of `network`, in their order; the last is that of its logits."""
-    return _scores(network.exits, network, task, part, device, batch)
+    """`accuracy` of each exit of `network`, in their order; the last is that of its logits.
+
+    On a CPU it runs fused.
+    """
+    device = find_device(device)
+    runs = network if device.type != "cpu" else fuse(network)
+    return _scores(runs.exits, runs, task, part, device, batch)
 
 
 def area(macs: Sequence[int], accuracies: Sequence[float], budget: int) -> float:

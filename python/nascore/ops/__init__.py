@@ -1,5 +1,18 @@
 """Torch operators over the core's kernels."""
 
-from nascore.ops.masked_sum import masked_sum, masked_sum_ref
+from nascore.ops.cell import cell
+from nascore.ops.convolutions import conv, conv_ref, sep_conv
+from nascore.ops.masked_sum import masked_dots, masked_dots_ref, masked_sum, masked_sum_ref
+from nascore.ops.sep_conv_norm import sep_conv_norm
 
-__all__ = ["masked_sum", "masked_sum_ref"]
+__all__ = [
+    "cell",
+    "conv",
+    "conv_ref",
+    "masked_dots",
+    "masked_dots_ref",
+    "masked_sum",
+    "masked_sum_ref",
+    "sep_conv",
+    "sep_conv_norm",
+]

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 # Any: torch leaves the types of its methods open.
 library: Any = torch.library.Library("nascore", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -19,3 +20,13 @@ try:
     from nascore import _cuda as cuda
 except ImportError:
     cuda = None
+CUDA_TYPES = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
+
+
+def require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,72 @@
+#include "nascore/kernels/stages.hpp"
+
+#include <algorithm>
+
+#include "nascore/kernels/isa.hpp"
+#include "nascore/kernels/packing.hpp"
+#include "nascore/kernels/separable_sample.hpp"
+
+namespace nascore::kernels {
+namespace {
+
+constexpr std::int64_t kCached = 24 * 1024;  // floats of a band, so that it stays in the cache
+
+bool needs_all_rows(const Instruction& at) {
+  return at.kernel == Kernel::kFlatten || at.kernel == Kernel::kGlobalPool ||
+         at.kernel == Kernel::kNorm;
+}
+
+// Floats of the part of the input that is under one row of the output, and of each more.
+std::int64_t window_row(const Instruction& at) {
+  const std::int64_t reach = std::int64_t{at.dilation} * (at.kernel_width - 1) + 1;
+  const std::int64_t width = std::int64_t{at.out_width - 1} * at.stride + reach;
+  return width * (at.kernel == Kernel::kSepConv ? padded(at.in_channels) : at.in_channels);
+}
+
+}  // namespace
+
+std::int64_t scratch_of(const Instruction& at, int rows) {
+  if (at.kernel == Kernel::kNorm) return 4 * at.in_channels + 2 * padded(at.out_channels);
+  if (at.kernel != Kernel::kConv && at.kernel != Kernel::kSepConv) return 0;
+  const std::int64_t reach = std::int64_t{at.dilation} * (at.kernel_height - 1) + 1;
+  const std::int64_t window = (std::int64_t{rows - 1} * at.stride + reach) * window_row(at);
+  const bool middle = at.kernel == Kernel::kSepConv;
+  return window + kLanes +
+         (middle ? std::int64_t{rows} * at.out_width * padded(at.in_channels) : 0);
+}
+
+int band_of(const Instruction& at, int most) {
+  if (needs_all_rows(at)) return at.out_height;
+  int rows = std::min(most, at.out_height);
+  while (rows > 1 && scratch_of(at, rows) > kCached) rows = (rows + 1) / 2;
+  return rows;
+}
+
+std::int64_t separable_scratch(const Instruction& at) {
+  const std::int64_t pixels = std::int64_t{at.out_height} * at.out_width;
+  const std::int64_t channels = padded(at.in_channels);
+  const std::int64_t reach = std::int64_t{at.dilation} * (at.kernel_height - 1);
+  const std::int64_t around = (at.in_height + reach + 1) * (at.in_width + reach) * channels;
+  return pixels * (padded(at.out_channels) + channels) + around + kLanes;
+}
+
+const Stages& stages() {
+#if defined(NASCORE_AVX2)
+  static const Stages found = has_avx2() ? avx2::stages() : baseline::stages();
+#else
+  static const Stages found = baseline::stages();
+#endif
+  return found;
+}
+
+const SeparableStages& separable_stages() {
+#if defined(NASCORE_AVX2)
+  static const SeparableStages found =
+      has_avx2() ? avx2::separable_stages() : baseline::separable_stages();
+#else
+  static const SeparableStages found = baseline::separable_stages();
+#endif
+  return found;
+}
+
+}  // namespace nascore::kernels

@@ -1,0 +1,124 @@
+"""A trained network as a program that runs on the core's kernels, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nascore import _core
+from nascore.networks.build import Network
+from nascore.networks.modules import FactorizedReduce, SepConv
+from nascore.ops import cell
+
+_CONVOLUTION, _SEPARABLE, _COPY = map(_core.KERNELS.index, ("conv", "sep_conv", "copy"))
+
+
+class Fused(nn.Module):
+    """The same function as `network` in evaluation, with its weights as they were, on a CPU.
+
+    Batch norms without running statistics go by each batch.
+    """
+
+    program: Tensor
+    weights: Tensor
+
+    def __init__(
+        self,
+        network: Network,
+        inputs: Sequence[int] = (0,),
+        outputs: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        wanted = network.exit_rows if outputs is None else tuple(outputs)
+        norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        by_batch = {norm.running_mean is None for norm in norms}
+        if len(by_batch) > 1:
+            raise ValueError("some batch norms have running statistics, others have none")
+        program = network.net.program(list(inputs), list(wanted), by_batch == {True})
+        names = {call.row: call.name for call in network.plan}
+        instructions = program.instructions
+        packed = torch.zeros(program.weights)
+        for number, row, channel in program.slots:
+            kernel, *_, at = instructions[number]
+            module = network.get_submodule(names[row])
+            with torch.no_grad():
+                _pack(int(kernel), module, channel, packed.numpy()[at:])
+        self.shapes = [size for shape in program.outputs for size in shape]
+        self.register_buffer("program", torch.from_numpy(instructions))
+        self.register_buffer("weights", packed)
+
+    def exits(self, *images: Tensor) -> list[Tensor]:
+        """Of each output, [n, classes] of logits, [n, C, H, W] of others."""
+        found = cell(images, self.program, self.weights, self.shapes)
+        return [y.flatten(1) if y.shape[2] == y.shape[3] == 1 else y for y in found]
+
+    def forward(self, *images: Tensor) -> Tensor:
+        """The last output of normalised images [n, C, H, W]."""
+        return self.exits(*images)[-1]
+
+
+def fuse(module: nn.Module) -> Fused:
+    """`module` for inference on a CPU: every row of it on the core's kernels, in one call.
+
+    Raises ValueError where it is no network of nascore.
+    """
+    if type(module) is not Network:  # one that draws its edges is another function each time
+        raise ValueError(
+            f"{type(module).__name__} is no network of nascore; fuse what build, load_model or "
+            "pruned() gave"
+        )
+    return Fused(module)
+
+
+def _pack(kernel: int, module: nn.Module, channel: int, packed: Any) -> None:
+    norm: Any = getattr(module, "norm", module)
+    if kernel not in (_CONVOLUTION, _SEPARABLE):
+        scale, shift = (norm.weight, norm.bias) if kernel != _COPY else _folded(norm)
+        _core.pack_channels(_numbers(scale), _numbers(shift), packed)
+        return
+    if isinstance(module, SepConv):
+        depthwise = _numbers(module.depthwise.weight)
+        _core.pack_depthwise(depthwise, packed)
+        packed = packed[_core.padded(len(depthwise)) * depthwise[0].size :]
+        conv: Any = module.pointwise
+    elif isinstance(module, FactorizedReduce):
+        conv = module.odd if channel else module.even
+    else:
+        conv = getattr(module, "conv", module)
+    weights = _dense(conv)
+    out = len(weights)
+    if isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None:
+        scale, shift = (each[channel : channel + out] for each in _folded(norm))
+    else:
+        scale, shift = weights.new_ones(out), weights.new_zeros(out)
+    if conv.bias is not None:
+        shift = shift + scale * conv.bias
+    _core.pack_convolution(_numbers(weights), _numbers(scale), _numbers(shift), packed)
+
+
+def _folded(norm: Any) -> tuple[Tensor, Tensor]:
+    """Scale and shift of a batch norm by its running statistics."""
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return scale, norm.bias - norm.running_mean * scale
+
+
+def _dense(conv: nn.Conv2d | nn.Linear) -> Tensor:
+    """Weights [out, in, height, width], zeros between the groups of a grouped convolution."""
+    if isinstance(conv, nn.Linear):
+        return conv.weight[:, :, None, None]
+    if conv.groups == 1:
+        return conv.weight
+    parts = conv.weight.chunk(conv.groups)
+    dense = conv.weight.new_zeros(conv.out_channels, conv.in_channels, *conv.kernel_size)
+    for i, part in enumerate(parts):
+        out, given = part.shape[:2]
+        dense[i * out : (i + 1) * out, i * given : (i + 1) * given] = part
+    return dense
+
+
+def _numbers(values: Tensor) -> Any:
+    return np.ascontiguousarray(values.detach().cpu().numpy(), dtype=np.float32)

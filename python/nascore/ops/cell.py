@@ -1,0 +1,80 @@
+"""A whole block, cell or network in one call: its program runs on the core's kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nascore import _core
+from nascore.ops._library import library
+
+library.define("cell(Tensor[] inputs, Tensor program, Tensor weights, int[] shapes) -> Tensor[]")
+
+
+def cell(
+    inputs: Sequence[Tensor], program: Tensor, weights: Tensor, shapes: Sequence[int]
+) -> list[Tensor]:
+    """What a `program` [I, 26] with its `weights` [W] computes of images [n, C, H, W] each.
+
+    `program` has the instructions of a `_core.Program`, `shapes` the channels, height and width of
+    each of its outputs. For inference: there is no gradient. Raises ValueError where the program
+    does not fit the inputs or the weights.
+    """
+    found: list[Tensor] = torch.ops.nascore.cell(list(inputs), program, weights, list(shapes))
+    return found
+
+
+def _run(
+    inputs: Sequence[Tensor], program: Tensor, weights: Tensor, shapes: Sequence[int]
+) -> list[Tensor]:
+    found = _empty(inputs, program, weights, shapes)
+    given = [x.contiguous(memory_format=torch.channels_last) for x in inputs]
+    program, weights = program.contiguous(), weights.contiguous()
+    samples = given[0].shape[0]
+    if samples == 0:
+        return found
+    _core.run_program(
+        program.data_ptr(),
+        program.shape[0],
+        weights.data_ptr(),
+        weights.numel(),
+        samples,
+        [x.data_ptr() for x in given],
+        [x.numel() // samples for x in given],
+        [y.data_ptr() for y in found],
+        [y.numel() // samples for y in found],
+    )
+    return found
+
+
+def _empty(
+    inputs: Sequence[Tensor], program: Tensor, weights: Tensor, shapes: Sequence[int]
+) -> list[Tensor]:
+    if not inputs or any(x.shape[0] != inputs[0].shape[0] for x in inputs):
+        raise ValueError("inputs: give at least one, all of as many images")
+    for name, tensor, dtype, dims in (
+        *((f"inputs[{i}]", x, torch.float32, 4) for i, x in enumerate(inputs)),
+        ("program", program, torch.int32, 2),
+        ("weights", weights, torch.float32, 1),
+    ):
+        if tensor.dtype != dtype or tensor.dim() != dims:
+            raise ValueError(
+                f"{name}: expected {dtype} of {dims} dimensions, got {tensor.dtype} of "
+                f"{tensor.dim()}"
+            )
+    if program.shape[1] != len(_core.PROGRAM_COLUMNS):
+        wanted = f"[I, {len(_core.PROGRAM_COLUMNS)}]"
+        raise ValueError(f"program: expected {wanted}, got {list(program.shape)}")
+    if not shapes or len(shapes) % 3:
+        raise ValueError(f"shapes: three numbers for each output, got {len(shapes)}")
+    samples, device, layout = inputs[0].shape[0], inputs[0].device, torch.channels_last
+    return [
+        torch.empty((samples, *shapes[i : i + 3]), device=device, memory_format=layout)
+        for i in range(0, len(shapes), 3)
+    ]
+
+
+library.impl("cell", _run, "CPU")
+torch.library.register_fake("nascore::cell", _empty, lib=library)

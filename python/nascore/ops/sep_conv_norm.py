@@ -1,0 +1,203 @@
+"""ReLU, depthwise and pointwise convolution, batch norm: one operator of training.
+
+For a depthwise kernel w [C, 1, k, k] with k odd, a pointwise one p [O, C, 1, 1] and "same" padding,
+
+    y[n, o, i, j] = scale[o] * sum_c p[o, c] sum_uv w[c, u, v] relu(x[n, c, i', j']) + shift[o],
+    i' = i * stride + (u - k // 2) * dilation, j' alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nascore import _core
+from nascore.ops._library import channels_last, library, require
+
+library.define(
+    "sep_conv_norm(Tensor x, Tensor depthwise, Tensor pointwise, Tensor scale, Tensor shift, "
+    "int stride, int dilation, float epsilon) -> (Tensor, Tensor, Tensor, Tensor)"
+)
+library.define(
+    "sep_conv_norm_backward(Tensor grad, Tensor x, Tensor raw, Tensor mean, Tensor variance, "
+    "Tensor depthwise, Tensor pointwise, Tensor scale, int stride, int dilation, float epsilon) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+
+
+def sep_conv_norm(
+    x: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    stride: int = 1,
+    dilation: int = 1,
+    epsilon: float = 1e-5,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y [N, O, H', W'] by the norm of this batch, and its mean and biased variance [O].
+
+    The statistics are gathered as the convolution is computed. Everything but these two has a
+    gradient. Raises ValueError where a shape or type does not fit.
+    """
+    y, _, mean, variance = torch.ops.nascore.sep_conv_norm(
+        x, depthwise, pointwise, scale, shift, stride, dilation, epsilon
+    )
+    return y, mean, variance
+
+
+def _check(
+    x: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    stride: int,
+    dilation: int,
+) -> None:
+    require(stride >= 1 and dilation >= 1, f"stride={stride}, dilation={dilation}: at least 1")
+    require(x.dim() == 4, f"x: expected [N, C, H, W], got {list(x.shape)}")
+    channels, side = x.shape[1], depthwise.shape[-1]
+    require(
+        depthwise.shape == (channels, 1, side, side) and side % 2 == 1,
+        f"depthwise: expected [{channels}, 1, k, k] with k odd, got {list(depthwise.shape)}",
+    )
+    out = pointwise.shape[0]
+    require(
+        pointwise.shape == (out, channels, 1, 1),
+        f"pointwise: expected [O, {channels}, 1, 1], got {list(pointwise.shape)}",
+    )
+    for name, numbers in ("scale", scale), ("shift", shift):
+        require(numbers.shape == (out,), f"{name}: expected [{out}], got {list(numbers.shape)}")
+    for name, given in (
+        *(("x", x), ("depthwise", depthwise), ("pointwise", pointwise)),
+        *(("scale", scale), ("shift", shift)),
+    ):
+        require(given.dtype == torch.float32, f"{name}: expected float32, got {given.dtype}")
+
+
+def _result(x: Tensor, pointwise: Tensor, stride: int) -> Tensor:
+    size = [(side - 1) // stride + 1 for side in x.shape[2:]]
+    shape = (x.shape[0], pointwise.shape[0], *size)
+    return torch.empty(shape, device=x.device, memory_format=torch.channels_last)
+
+
+def _shape(x: Tensor, depthwise: Tensor, pointwise: Tensor, stride: int, dilation: int) -> Any:
+    return [*x.shape[1:], pointwise.shape[0], depthwise.shape[-1], stride, dilation]
+
+
+def _norm_fake(
+    x: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    stride: int,
+    dilation: int,
+    epsilon: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    _check(x, depthwise, pointwise, scale, shift, stride, dilation)
+    numbers = scale.new_empty(len(scale)), scale.new_empty(len(scale))
+    return _result(x, pointwise, stride), _result(x, pointwise, stride), *numbers
+
+
+def _norm(
+    x: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    stride: int,
+    dilation: int,
+    epsilon: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    found = _norm_fake(x, depthwise, pointwise, scale, shift, stride, dilation, epsilon)
+    y, raw, mean, variance = found
+    require(y.numel() > y.shape[1], f"x: {list(x.shape)} leaves a batch norm less than 2 numbers")
+    given = channels_last(x)
+    weights = [w.contiguous() for w in (depthwise, pointwise, scale, shift)]
+    _core.separable_forward(
+        x.shape[0],
+        _shape(x, depthwise, pointwise, stride, dilation),
+        [w.data_ptr() for w in weights],
+        epsilon,
+        given.data_ptr(),
+        [raw.data_ptr(), y.data_ptr(), mean.data_ptr(), variance.data_ptr()],
+    )
+    return found
+
+
+def _gradients(
+    x: Tensor, depthwise: Tensor, pointwise: Tensor, scale: Tensor
+) -> tuple[Tensor, ...]:
+    """Room for those of x, of both kernels, of scale and shift."""
+    of_x = torch.empty_like(x, memory_format=torch.channels_last)
+    return of_x, *(w.new_empty(w.shape) for w in (depthwise, pointwise, scale, scale))
+
+
+def _backward_fake(
+    grad: Tensor,
+    x: Tensor,
+    raw: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    scale: Tensor,
+    stride: int,
+    dilation: int,
+    epsilon: float,
+) -> tuple[Tensor, ...]:
+    return _gradients(x, depthwise, pointwise, scale)
+
+
+def _backward(
+    grad: Tensor,
+    x: Tensor,
+    raw: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    scale: Tensor,
+    stride: int,
+    dilation: int,
+    epsilon: float,
+) -> tuple[Tensor, ...]:
+    _check(x, depthwise, pointwise, scale, scale, stride, dilation)
+    require(grad.shape == raw.shape, f"grad: expected {list(raw.shape)}, got {list(grad.shape)}")
+    found = _gradients(x, depthwise, pointwise, scale)
+    read = [channels_last(t) for t in (grad, x, raw)] + [mean.contiguous(), variance.contiguous()]
+    weights = [w.contiguous() for w in (depthwise, pointwise, scale, scale)]
+    _core.separable_backward(
+        x.shape[0],
+        _shape(x, depthwise, pointwise, stride, dilation),
+        [w.data_ptr() for w in weights],
+        epsilon,
+        [t.data_ptr() for t in read],
+        [t.data_ptr() for t in found],
+    )
+    return found
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, depthwise, pointwise, scale, _, *ctx.settings = inputs
+    _, raw, mean, variance = output
+    ctx.mark_non_differentiable(raw, mean, variance)
+    ctx.save_for_backward(x, raw, mean, variance, depthwise, pointwise, scale)
+
+
+def _differentiate(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    found = torch.ops.nascore.sep_conv_norm_backward(grad, *ctx.saved_tensors, *ctx.settings)
+    return *found, None, None, None
+
+
+library.impl("sep_conv_norm", _norm, "CPU")
+library.impl("sep_conv_norm_backward", _backward, "CPU")
+torch.library.register_fake("nascore::sep_conv_norm", _norm_fake, lib=library)
+torch.library.register_fake("nascore::sep_conv_norm_backward", _backward_fake, lib=library)
+torch.library.register_autograd(
+    "nascore::sep_conv_norm", _differentiate, setup_context=_save, lib=library
+)
