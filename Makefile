@@ -1,7 +1,7 @@
 # The commands of the project; CONTRIBUTING.md says what each is for.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help search test soak bench bench-peers evidence lint format stubs clean
+.PHONY: help search test gpu-check cuda-table soak bench bench-peers evidence lint format stubs clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -9,9 +9,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PEERS := build/peers
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-SOURCES := $(shell find csrc cuda python -name '*.[ch]pp' -o -name '*.cu' -o -name '*.py' -o -name '*.pyi' \
+SOURCES := $(shell find csrc cuda python -name '*.[ch]pp' -o -name '*.cu*' -o -name '*.py' -o -name '*.pyi' \
   -o -name '*.csv') CMakeLists.txt pyproject.toml constraints.txt
-CXX_FILES := $(shell find csrc cuda tests/cpp -name '*.[ch]pp' -o -name '*.cu')
+CXX_FILES := $(shell find csrc cuda tests/cpp tests/emulator -name '*.[ch]pp' -o -name '*.cu*' -o -name '*.h')
 
 help:
 	@grep -E '^\| `make' CONTRIBUTING.md
@@ -58,8 +58,17 @@ test: $(VENV)/.tests
 	$(BIN)/cmake -S . -B build/sanitize -DNASCORE_TESTS=ON -DNASCORE_SANITIZE=ON \
 	  -DCMAKE_COMPILE_WARNING_AS_ERROR=ON >/dev/null
 	$(BIN)/cmake --build build/sanitize --parallel 2
-	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure --parallel 2
 	$(BIN)/python -m pytest --benchmark-disable
+
+gpu-check: $(VENV)/.tests
+	@$(BIN)/python -c 'import nascore, sys; sys.exit(not nascore.has_cuda())' || \
+	  { echo "No CUDA device, or built without nvcc: nothing to check" >&2; exit 1; }
+	$(BIN)/python -m pytest -m gpu --benchmark-disable
+	$(BIN)/python -m pytest benchmarks/bench_cuda.py -m gpu -s --benchmark-json=build/benchmarks-cuda.json
+
+cuda-table: $(VENV)/.tests
+	$(BIN)/python tests/cuda_table.py
 
 soak: $(VENV)/.tests
 	$(BIN)/python -m pytest -m slow --benchmark-disable
@@ -87,24 +96,25 @@ evidence: $(VENV)/.tests
 	$(BIN)/python benchmarks/evidence_digits.py
 
 # The generator writes "whatever makes an int" for an int, and no types for constants' elements.
-STUB := build/stubs/nascore/_core.pyi
-$(STUB): $(VENV)/.lint
-	$(BIN)/pybind11-stubgen nascore._core -o build/stubs
+STUBS := $(patsubst %,build/stubs/nascore/%.pyi,_core $(if $(shell command -v nvcc),_cuda))
+$(STUBS): build/stubs/nascore/%.pyi: $(VENV)/.lint
+	$(BIN)/pybind11-stubgen nascore.$* -o build/stubs
 	sed -i -E -e 's/typing\.Supports(Int|Float) \| typing\.SupportsIndex/\L\1/g' \
 	  -e 's/^NET_COLUMNS: .*/NET_COLUMNS: tuple[str, ...]/' \
 	  -e 's/^(CELL_OPS|CELL_COMBINES|KERNELS|PROGRAM_COLUMNS): .*/\1: tuple[str, ...]/' \
 	  -e 's/^OPS: .*/OPS: dict[str, tuple[int, tuple[int, ...], int]]/' $@
 	$(BIN)/ruff format --quiet $@ && $(BIN)/ruff check --quiet --fix $@ && $(BIN)/ruff format --quiet $@
 
-stubs: $(STUB)
-	cp $(STUB) python/nascore/_core.pyi
+stubs: $(STUBS)
+	cp $(STUBS) python/nascore/
 
-lint: $(STUB)
+lint: $(STUBS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 	$(BIN)/mypy
-	diff $(STUB) python/nascore/_core.pyi || { echo "_core.pyi is out of date: make stubs" >&2; exit 1; }
+	@for stub in $(STUBS); do diff $$stub python/nascore/$$(basename $$stub) || \
+	  { echo "$$(basename $$stub) is out of date: make stubs" >&2; exit 1; }; done
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .

@@ -1,1 +1,266 @@
-def device_count() -> int: ...
+"""
+The CUDA kernels of nascore. An error of CUDA is a RuntimeError with its text.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+
+__all__: list[str] = [
+    "ConvShape",
+    "conv_bf16",
+    "conv_f16",
+    "conv_f32",
+    "conv_shared",
+    "device_count",
+    "draw_bernoulli",
+    "draw_categorical",
+    "draw_k",
+    "masked_sum_backward_bf16",
+    "masked_sum_backward_f16",
+    "masked_sum_backward_f32",
+    "masked_sum_bf16",
+    "masked_sum_f16",
+    "masked_sum_f32",
+    "masked_sum_workspace_bf16",
+    "masked_sum_workspace_f16",
+    "masked_sum_workspace_f32",
+    "sep_conv_bf16",
+    "sep_conv_f16",
+    "sep_conv_f32",
+    "sep_conv_shared",
+]
+
+class ConvShape:
+    """
+    Of x [samples, height, width, in_channels], whose pixels are in_stride elements
+    apart, and y alike.
+    """
+    def __init__(
+        self,
+        *,
+        samples: int,
+        in_channels: int,
+        in_stride: int,
+        height: int,
+        width: int,
+        out_channels: int,
+        out_stride: int,
+        out_height: int,
+        out_width: int,
+        kernel_h: int,
+        kernel_w: int,
+        stride: int = 1,
+        dilation: int = 1,
+        pad_top: int = 0,
+        pad_left: int = 0,
+        relu: bool = False,
+        relu_after: bool = False,
+        accumulate: bool = False,
+    ) -> None: ...
+
+def conv_bf16(x: int, weights: int, bias: int, shape: ConvShape, y: int, cuda_stream: int) -> None:
+    """
+    y (+)= bias + convolution of x; float32 weights [kernel_h, kernel_w, in_channels,
+    out_channels], bias [out_channels] or 0.
+    """
+
+def conv_f16(x: int, weights: int, bias: int, shape: ConvShape, y: int, cuda_stream: int) -> None:
+    """
+    y (+)= bias + convolution of x; float32 weights [kernel_h, kernel_w, in_channels,
+    out_channels], bias [out_channels] or 0.
+    """
+
+def conv_f32(x: int, weights: int, bias: int, shape: ConvShape, y: int, cuda_stream: int) -> None:
+    """
+    y (+)= bias + convolution of x; float32 weights [kernel_h, kernel_w, in_channels,
+    out_channels], bias [out_channels] or 0.
+    """
+
+def conv_shared(shape: ConvShape) -> int:
+    """
+    Bytes of shared memory that a block of conv takes.
+    """
+
+def device_count() -> int:
+    """
+    How many CUDA devices this process sees; 0 without a driver.
+    """
+
+def draw_bernoulli(
+    weights: int,
+    rows: int,
+    n: int,
+    seed: int,
+    stream: int,
+    counter: int,
+    mask: int,
+    invalid: int,
+    cuda_stream: int,
+) -> None:
+    """
+    mask [rows, n] bool, each with its own probability; `invalid` as of draw_k.
+    """
+
+def draw_categorical(
+    weights: int,
+    legal: int,
+    rows: int,
+    n: int,
+    seed: int,
+    stream: int,
+    counter: int,
+    drawn: int,
+    invalid: int,
+    cuda_stream: int,
+) -> None:
+    """
+    drawn [rows] int32 = a legal index of each row; `invalid` as of draw_k, and where nothing
+    of a row is legal.
+    """
+
+def draw_k(
+    weights: int,
+    rows: int,
+    n: int,
+    k: int,
+    seed: int,
+    stream: int,
+    counter: int,
+    drawn: int,
+    invalid: int,
+    cuda_stream: int,
+) -> None:
+    """
+    drawn [rows, k] int32 = the indices that the CPU draws by the same weights [rows, n] uint32.
+    `invalid` [1] int32 becomes 1 where a weight is too large.
+    """
+
+def masked_sum_backward_bf16(
+    grad: int,
+    inputs: collections.abc.Sequence[int],
+    mask: int,
+    samples: int,
+    size: int,
+    of_inputs: collections.abc.Sequence[int],
+    of_mask: int,
+    workspace: int,
+    cuda_stream: int,
+) -> None:
+    """
+    The gradients of the masked sum, of the mask in float32; an address of 0 where one of an
+    input is not wanted, and for the mask where none is.
+    """
+
+def masked_sum_backward_f16(
+    grad: int,
+    inputs: collections.abc.Sequence[int],
+    mask: int,
+    samples: int,
+    size: int,
+    of_inputs: collections.abc.Sequence[int],
+    of_mask: int,
+    workspace: int,
+    cuda_stream: int,
+) -> None:
+    """
+    The gradients of the masked sum, of the mask in float32; an address of 0 where one of an
+    input is not wanted, and for the mask where none is.
+    """
+
+def masked_sum_backward_f32(
+    grad: int,
+    inputs: collections.abc.Sequence[int],
+    mask: int,
+    samples: int,
+    size: int,
+    of_inputs: collections.abc.Sequence[int],
+    of_mask: int,
+    workspace: int,
+    cuda_stream: int,
+) -> None:
+    """
+    The gradients of the masked sum, of the mask in float32; an address of 0 where one of an
+    input is not wanted, and for the mask where none is.
+    """
+
+def masked_sum_bf16(
+    inputs: collections.abc.Sequence[int],
+    mask: int,
+    samples: int,
+    size: int,
+    out: int,
+    cuda_stream: int,
+) -> None:
+    """
+    out [samples, size] = the sum of mask [samples, n] times n inputs, at these addresses.
+    """
+
+def masked_sum_f16(
+    inputs: collections.abc.Sequence[int],
+    mask: int,
+    samples: int,
+    size: int,
+    out: int,
+    cuda_stream: int,
+) -> None:
+    """
+    out [samples, size] = the sum of mask [samples, n] times n inputs, at these addresses.
+    """
+
+def masked_sum_f32(
+    inputs: collections.abc.Sequence[int],
+    mask: int,
+    samples: int,
+    size: int,
+    out: int,
+    cuda_stream: int,
+) -> None:
+    """
+    out [samples, size] = the sum of mask [samples, n] times n inputs, at these addresses.
+    """
+
+def masked_sum_workspace_bf16(inputs: int, samples: int, size: int) -> int:
+    """
+    How many floats the backward pass wants as its workspace.
+    """
+
+def masked_sum_workspace_f16(inputs: int, samples: int, size: int) -> int:
+    """
+    How many floats the backward pass wants as its workspace.
+    """
+
+def masked_sum_workspace_f32(inputs: int, samples: int, size: int) -> int:
+    """
+    How many floats the backward pass wants as its workspace.
+    """
+
+def sep_conv_bf16(
+    x: int, depthwise: int, pointwise: int, bias: int, shape: ConvShape, y: int, cuda_stream: int
+) -> None:
+    """
+    y (+)= bias + pointwise of depthwise of x; float32 weights [kernel_h, kernel_w, in_channels]
+    and [in_channels, out_channels], bias [out_channels] or 0.
+    """
+
+def sep_conv_f16(
+    x: int, depthwise: int, pointwise: int, bias: int, shape: ConvShape, y: int, cuda_stream: int
+) -> None:
+    """
+    y (+)= bias + pointwise of depthwise of x; float32 weights [kernel_h, kernel_w, in_channels]
+    and [in_channels, out_channels], bias [out_channels] or 0.
+    """
+
+def sep_conv_f32(
+    x: int, depthwise: int, pointwise: int, bias: int, shape: ConvShape, y: int, cuda_stream: int
+) -> None:
+    """
+    y (+)= bias + pointwise of depthwise of x; float32 weights [kernel_h, kernel_w, in_channels]
+    and [in_channels, out_channels], bias [out_channels] or 0.
+    """
+
+def sep_conv_shared(shape: ConvShape) -> int:
+    """
+    Bytes of shared memory that a block of sep_conv takes; a launch fails where the device
+    allows less to one block.
+    """

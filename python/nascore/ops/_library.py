@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -12,6 +13,14 @@ from torch import Tensor
 library: Any = torch.library.Library("nascore", "FRAGMENT")  # type: ignore[no-untyped-call]
 # A team of threads does not survive a fork, and the child's first parallel loop would hang.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+# The CUDA kernels, where this build has them.
+cuda: ModuleType | None
+try:
+    from nascore import _cuda as cuda
+except ImportError:
+    cuda = None
+CUDA_TYPES = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
 
 
 def require(holds: bool, message: str) -> None:

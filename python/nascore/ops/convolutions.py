@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops._library import channels_last, library, require
+from nascore.ops._library import CUDA_TYPES, channels_last, cuda, library, require
 
 library.define(
     "conv(Tensor x, Tensor? depthwise, Tensor dense, Tensor scale, Tensor shift, int stride, "
@@ -34,8 +34,9 @@ def conv(
 ) -> Tensor:
     """y [N, O, H', W'] of x [N, C, H, W] and `weight` [O, C, h, w], for inference.
 
-    A batch norm is folded into `scale` and `shift` [O]; `onto`, of y's shape, is added. Raises
-    ValueError where a shape or type does not fit.
+    A batch norm is folded into `scale` and `shift` [O]; `onto`, of y's shape, is added. All is
+    float32; on CUDA x, `onto` and y may be float16 or bfloat16. Raises ValueError where a shape or
+    type does not fit.
     """
     y: Tensor = torch.ops.nascore.conv(x, None, weight, scale, shift, stride, dilation, onto)
     return y
@@ -116,7 +117,10 @@ def _result(
     weights = ("depthwise", depthwise), ("weight", dense), ("scale", scale), ("shift", shift)
     for name, given in (("x", x), *weights):
         if given is not None:
-            require(given.dtype == torch.float32, f"{name}: expected float32, got {given.dtype}")
+            fits = given.dtype == torch.float32 or (
+                name == "x" and x.device.type == "cuda" and x.dtype in CUDA_TYPES
+            )
+            require(fits, f"{name}: expected float32, got {given.dtype}")
     sizes = []
     for length, side in zip(x.shape[2:], kernel.shape[2:], strict=True):
         padding = _padding(side, dilation)
@@ -124,7 +128,8 @@ def _result(
         require(size >= 1, f"x: {list(x.shape)} is smaller than the kernel {list(kernel.shape)}")
         sizes.append(size)
     shape = (x.shape[0], out, *sizes)
-    return torch.empty(shape, device=x.device, memory_format=torch.channels_last)
+    last = torch.channels_last
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=last)
 
 
 def _conv_fake(
@@ -201,5 +206,57 @@ def _conv(
     return y
 
 
+def _conv_cuda(
+    x: Tensor,
+    depthwise: Tensor | None,
+    dense: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    stride: int,
+    dilation: int,
+    onto: Tensor | None,
+) -> Tensor:
+    assert cuda is not None
+    y = _conv_fake(x, depthwise, dense, scale, shift, stride, dilation, onto)
+    if onto is not None:
+        y.copy_(onto)
+    if not y.numel():
+        return y
+    samples, channels, height, width = x.shape
+    first = dense if depthwise is None else depthwise
+    shape = cuda.ConvShape(
+        samples=samples,
+        in_channels=channels,
+        in_stride=channels,
+        height=height,
+        width=width,
+        out_channels=y.shape[1],
+        out_stride=y.shape[1],
+        out_height=y.shape[2],
+        out_width=y.shape[3],
+        kernel_h=first.shape[2],
+        kernel_w=first.shape[3],
+        stride=stride,
+        dilation=dilation,
+        pad_top=_padding(first.shape[2], dilation),
+        pad_left=_padding(first.shape[3], dilation),
+        relu=True,
+        accumulate=onto is not None,
+    )
+    # As the kernels read them: [h, w, C] and [h, w, C, O].
+    scaled = (dense * scale[:, None, None, None]).permute(2, 3, 1, 0).contiguous()
+    given = [channels_last(x), scaled, shift.contiguous()]
+    if depthwise is not None:
+        given.insert(1, depthwise[:, 0].permute(1, 2, 0).contiguous())
+    name = "conv" if depthwise is None else "sep_conv"
+    kernel = getattr(cuda, f"{name}_{CUDA_TYPES[x.dtype]}")
+    with torch.cuda.device(x.device):
+        stream = torch.cuda.current_stream().cuda_stream
+        kernel(*(t.data_ptr() for t in given), shape, y.data_ptr(), stream)
+    return y
+
+
 library.impl("conv", _conv, "CPU")
+if cuda is not None:
+    library.impl("conv", _conv_cuda, "CUDA")
 torch.library.register_fake("nascore::conv", _conv_fake, lib=library)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops._library import library
+from nascore.ops._library import CUDA_TYPES, cuda, library
 
 library.define("masked_sum(Tensor[] inputs, Tensor mask) -> Tensor")
 library.define("masked_sum_backward(Tensor grad, Tensor[] inputs, Tensor mask) -> Tensor[]")
@@ -26,7 +26,8 @@ _KERNELS = {
 def masked_sum(inputs: Sequence[Tensor], mask: Tensor) -> Tensor:
     """y of n `inputs` of one shape [N, ...] and a `mask` [n], or [N, n] for each sample its own.
 
-    What has a mask of 0 is not read. Raises ValueError where shapes, types or devices differ.
+    What has a mask of 0 is not read. float32 and float64 on the CPU, float32, float16 and bfloat16,
+    summed in float32, on CUDA. Raises ValueError where shapes, types or devices differ.
     """
     _check(inputs, mask)
     y: Tensor = torch.ops.nascore.masked_sum(list(inputs), mask)
@@ -132,6 +133,61 @@ def _dots(grad: Tensor, inputs: list[Tensor]) -> Tensor:
     return found
 
 
+def _cuda_kernel(name: str, x: Tensor) -> Any:
+    if x.dtype not in CUDA_TYPES:
+        wanted = "float32, float16 and bfloat16"
+        raise ValueError(f"inputs: the CUDA kernel is for {wanted}, not {x.dtype}")
+    return getattr(cuda, f"{name}_{CUDA_TYPES[x.dtype]}")
+
+
+def _forward_cuda(inputs: list[Tensor], mask: Tensor) -> Tensor:
+    _check(inputs, mask)
+    kernel = _cuda_kernel("masked_sum", inputs[0])
+    given, masks = _as_first(inputs), mask.contiguous()
+    y = torch.empty_like(given[0])
+    with torch.cuda.device(y.device):
+        stream = torch.cuda.current_stream().cuda_stream
+        read = [x.data_ptr() for x in given]
+        kernel(read, masks.data_ptr(), *_rows(mask, y), y.data_ptr(), stream)
+    return y
+
+
+def _backward_cuda(grad: Tensor, inputs: list[Tensor], mask: Tensor) -> list[Tensor]:
+    _check(inputs, mask)
+    masks = mask.contiguous()
+    layout = _format(inputs[0])
+    of_inputs = [torch.empty_like(x, memory_format=layout) for x in inputs]
+    dots = _launch_backward(grad, inputs, masks, of_inputs)
+    return [*of_inputs, dots.reshape(mask.shape).to(mask.dtype)]
+
+
+def _dots_cuda(grad: Tensor, inputs: list[Tensor]) -> Tensor:
+    return _launch_backward(grad, inputs, None, [])[0]
+
+
+def _launch_backward(
+    grad: Tensor, inputs: list[Tensor], mask: Tensor | None, of_inputs: list[Tensor]
+) -> Tensor:
+    """Fills `of_inputs`, where there are any; the masks' gradients [samples, n], float32."""
+    _check([*inputs, grad])
+    kernel = _cuda_kernel("masked_sum_backward", grad)
+    given = _as_first(inputs)
+    arrived = grad.contiguous(memory_format=_format(given[0]))
+    samples, size = (1, grad.numel()) if mask is None else _rows(mask, grad)
+    floats = _cuda_kernel("masked_sum_workspace", grad)(len(given), samples, size)
+    workspace = torch.empty(floats, dtype=torch.float32, device=grad.device)
+    dots = workspace.new_empty(samples, len(given))
+    read = [x.data_ptr() for x in given]
+    written = [x.data_ptr() for x in of_inputs] or [0] * len(read)
+    with torch.cuda.device(grad.device):
+        stream = torch.cuda.current_stream().cuda_stream
+        kernel(
+            *(arrived.data_ptr(), read, 0 if mask is None else mask.data_ptr(), samples, size),
+            *(written, dots.data_ptr(), workspace.data_ptr(), stream),
+        )
+    return dots
+
+
 def _forward_fake(inputs: list[Tensor], mask: Tensor) -> Tensor:
     _check(inputs, mask)
     return torch.empty_like(inputs[0], memory_format=_format(inputs[0]))
@@ -166,6 +222,10 @@ library.impl("masked_dots", masked_dots_ref, "CompositeExplicitAutograd")
 library.impl("masked_sum", _forward, "CPU")
 library.impl("masked_sum_backward", _backward, "CPU")
 library.impl("masked_dots", _dots, "CPU")
+if cuda is not None:
+    library.impl("masked_sum", _forward_cuda, "CUDA")
+    library.impl("masked_sum_backward", _backward_cuda, "CUDA")
+    library.impl("masked_dots", _dots_cuda, "CUDA")
 torch.library.register_fake("nascore::masked_sum", _forward_fake, lib=library)
 torch.library.register_fake("nascore::masked_sum_backward", _backward_fake, lib=library)
 torch.library.register_fake("nascore::masked_dots", _dots_fake, lib=library)
