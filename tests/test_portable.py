@@ -11,7 +11,7 @@ import pytest
 
 CORE = Path(__file__).parents[1] / "csrc"
 COMPILER = shutil.which("aarch64-linux-gnu-g++")
-FLAGS = "-std=c++17 -O1 -ffp-contract=fast -Wall -Wextra -Werror -Wno-psabi -fopenmp".split()
+FLAGS = ["-std=c++17", "-ffp-contract=fast", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", "-fopenmp"]
 
 
 @pytest.mark.skipif(COMPILER is None, reason="no aarch64-linux-gnu-g++ (Debian's package)")

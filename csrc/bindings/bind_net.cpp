@@ -224,7 +224,7 @@ void bind_net(py::module_& m) {
           [](const CostedNet& self) {
             return py::make_tuple(rows(self), inputs(self), self.net.seams, self.net.exits);
           },
-          [](const py::tuple& state) {
+          [](const py::typing::Tuple<py::object, py::ellipsis>& state) {
             return from_rows({state[0]}, state[1].cast<std::vector<std::vector<std::int32_t>>>(),
                              false, state[2].cast<std::vector<std::int32_t>>(),
                              state[3].cast<std::vector<std::int32_t>>());
