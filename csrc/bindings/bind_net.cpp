@@ -19,6 +19,8 @@ namespace {
 constexpr const char* kColumns[] = {"op",     "kernel",   "kernel_width", "stride", "dilation",
                                     "groups", "channels", "height",       "width"};
 
+using State = py::typing::Tuple<py::object, py::ellipsis>;  // of a pickled network
+
 // A network, and what it costs.
 struct CostedNet {
   Net net;
@@ -222,9 +224,9 @@ void bind_net(py::module_& m) {
           "be built, the rule and what it should be.")
       .def(py::pickle(
           [](const CostedNet& self) {
-            return py::make_tuple(rows(self), inputs(self), self.net.seams, self.net.exits);
+            return State(py::make_tuple(rows(self), inputs(self), self.net.seams, self.net.exits));
           },
-          [](const py::typing::Tuple<py::object, py::ellipsis>& state) {
+          [](const State& state) {
             return from_rows({state[0]}, state[1].cast<std::vector<std::vector<std::int32_t>>>(),
                              false, state[2].cast<std::vector<std::int32_t>>(),
                              state[3].cast<std::vector<std::int32_t>>());
