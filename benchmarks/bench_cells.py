@@ -55,7 +55,7 @@ def agree(*found: Tensor) -> None:
 on_two = pytest.mark.benchmark(timer=time.perf_counter)
 
 
-@pytest.mark.parametrize("threads", [1])
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=on_two)])
 @pytest.mark.parametrize(
     ("channels", "size", "samples"), CASES, ids=["x".join(map(str, case)) for case in CASES]
 )
