@@ -171,3 +171,5 @@ def test_no_images_and_bad_input() -> None:
             sep_conv(*arguments)
     with pytest.raises(ValueError, match="less than 2 numbers"):
         sep_conv_norm(x[:1, :, :1, :1], depthwise, pointwise, scale, shift)
+    with pytest.raises(ValueError, match="one k x k with k odd, got 2 x 3"):
+        sep_conv_norm(x, depthwise[:, :, :2], pointwise, scale, shift)

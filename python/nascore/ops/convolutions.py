@@ -84,7 +84,7 @@ def _padding(side: int, dilation: int) -> int:
     return dilation * (side // 2) if side % 2 else 0
 
 
-def _result(
+def result(
     x: Tensor,
     depthwise: Tensor | None,
     dense: Tensor,
@@ -142,7 +142,7 @@ def _conv_fake(
     dilation: int,
     onto: Tensor | None,
 ) -> Tensor:
-    y = _result(x, depthwise, dense, scale, shift, stride, dilation)
+    y = result(x, depthwise, dense, scale, shift, stride, dilation)
     if onto is not None:
         got = list(onto.shape)
         require(onto.shape == y.shape, f"onto: expected {list(y.shape)}, got {got}")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nascore import _core
 from nascore.ops._library import channels_last, library, require
+from nascore.ops.convolutions import result
 
 library.define(
     "sep_conv_norm(Tensor x, Tensor depthwise, Tensor pointwise, Tensor scale, Tensor shift, "
@@ -48,42 +49,6 @@ def sep_conv_norm(
     return y, mean, variance
 
 
-def _check(
-    x: Tensor,
-    depthwise: Tensor,
-    pointwise: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    stride: int,
-    dilation: int,
-) -> None:
-    require(stride >= 1 and dilation >= 1, f"stride={stride}, dilation={dilation}: at least 1")
-    require(x.dim() == 4, f"x: expected [N, C, H, W], got {list(x.shape)}")
-    channels, side = x.shape[1], depthwise.shape[-1]
-    require(
-        depthwise.shape == (channels, 1, side, side) and side % 2 == 1,
-        f"depthwise: expected [{channels}, 1, k, k] with k odd, got {list(depthwise.shape)}",
-    )
-    out = pointwise.shape[0]
-    require(
-        pointwise.shape == (out, channels, 1, 1),
-        f"pointwise: expected [O, {channels}, 1, 1], got {list(pointwise.shape)}",
-    )
-    for name, numbers in ("scale", scale), ("shift", shift):
-        require(numbers.shape == (out,), f"{name}: expected [{out}], got {list(numbers.shape)}")
-    for name, given in (
-        *(("x", x), ("depthwise", depthwise), ("pointwise", pointwise)),
-        *(("scale", scale), ("shift", shift)),
-    ):
-        require(given.dtype == torch.float32, f"{name}: expected float32, got {given.dtype}")
-
-
-def _result(x: Tensor, pointwise: Tensor, stride: int) -> Tensor:
-    size = [(side - 1) // stride + 1 for side in x.shape[2:]]
-    shape = (x.shape[0], pointwise.shape[0], *size)
-    return torch.empty(shape, device=x.device, memory_format=torch.channels_last)
-
-
 def _shape(x: Tensor, depthwise: Tensor, pointwise: Tensor, stride: int, dilation: int) -> Any:
     return [*x.shape[1:], pointwise.shape[0], depthwise.shape[-1], stride, dilation]
 
@@ -98,9 +63,11 @@ def _norm_fake(
     dilation: int,
     epsilon: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    _check(x, depthwise, pointwise, scale, shift, stride, dilation)
-    numbers = scale.new_empty(len(scale)), scale.new_empty(len(scale))
-    return _result(x, pointwise, stride), _result(x, pointwise, stride), *numbers
+    height, width = depthwise.shape[-2:]
+    kernel = f"depthwise: expected one k x k with k odd, got {height} x {width}"
+    require(height == width and height % 2 == 1, kernel)
+    y = result(x, depthwise, pointwise, scale, shift, stride, dilation)
+    return y, torch.empty_like(y), torch.empty_like(scale), torch.empty_like(scale)
 
 
 def _norm(
@@ -166,7 +133,6 @@ def _backward(
     dilation: int,
     epsilon: float,
 ) -> tuple[Tensor, ...]:
-    _check(x, depthwise, pointwise, scale, scale, stride, dilation)
     require(grad.shape == raw.shape, f"grad: expected {list(raw.shape)}, got {list(grad.shape)}")
     found = _gradients(x, depthwise, pointwise, scale)
     read = [channels_last(t) for t in (grad, x, raw)] + [mean.contiguous(), variance.contiguous()]
