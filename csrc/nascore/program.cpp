@@ -211,6 +211,10 @@ class Compiler {
     next.kernel_width = r.kernel_width;
     next.stride = r.stride;
     next.dilation = r.dilation;
+    if (r.dilation > 1 && std::int64_t{r.kernel} * r.kernel_width > 1024) {
+      throw std::domain_error("a dilated kernel of " + std::to_string(r.kernel) + "x" +
+                              std::to_string(r.kernel_width) + " pixels, more than 1024");
+    }
     if (never_pads(r.op) || r.op == Op::kFactorizedReduce) return;
     next.pad_top = r.kernel % 2 ? r.dilation * (r.kernel / 2) : 0;
     next.pad_left = r.kernel_width % 2 ? r.dilation * (r.kernel_width / 2) : 0;

@@ -8,22 +8,35 @@ namespace nascore {
 namespace {
 
 constexpr std::int64_t kMostTaps = 1024;
+constexpr std::int64_t kMostFloats = std::int64_t{1} << 31;  // of an image or a window
 
 class Checker {
  public:
   Checker(const Instruction& instruction, int number) : at_(instruction), number_(number) {}
 
-  void run(std::int64_t buffers, std::int64_t weights, const std::vector<std::int64_t>& inputs,
-           const std::vector<std::int64_t>& outputs) const {
+  // So that no product of them overflows.
+  void sizes() const {
     const auto kernel = static_cast<std::int32_t>(at_.kernel);
     require(0 <= kernel && kernel < kKernels, "its kernel is none of 0 to 9");
     for (const std::int32_t size :
-         {at_.in_channels, at_.in_height, at_.in_width, at_.out_channels, at_.out_height,
-          at_.out_width, at_.kernel_height, at_.kernel_width, at_.stride, at_.dilation}) {
-      require(1 <= size && size <= kMaxExtent, "sizes, stride and dilation are 1 or more");
+         {at_.in_channels, at_.in_height, at_.in_width, at_.from_stride, at_.out_channels,
+          at_.out_height, at_.out_width, at_.to_stride}) {
+      require(1 <= size && size <= kMaxExtent, "sizes are 1 to ", kMaxExtent);
     }
-    require(std::int64_t{at_.kernel_height} * at_.kernel_width <= kMostTaps,
-            "a kernel has at most 1024 pixels");
+    for (const std::int32_t size :
+         {at_.kernel_height, at_.kernel_width, at_.stride, at_.dilation}) {
+      require(1 <= size && size <= kMaxWindow, "kernel, stride and dilation are 1 to ", kMaxWindow);
+    }
+    require(at_.dilation == 1 || std::int64_t{at_.kernel_height} * at_.kernel_width <= kMostTaps,
+            "a dilated kernel has at most 1024 pixels");
+    const double high = double(at_.dilation) * (at_.kernel_height - 1) + 1;
+    const double wide = double(at_.dilation) * (at_.kernel_width - 1) + 1 +
+                        double(at_.stride) * (at_.out_width - 1);
+    require(high * wide * at_.in_channels <= kMostFloats, "its window is too large");
+  }
+
+  void run(std::int64_t buffers, std::int64_t weights, const std::vector<std::int64_t>& inputs,
+           const std::vector<std::int64_t>& outputs) const {
     place("reads", at_.input, inputs, at_.from, at_.from_channel, at_.from_stride,
           {at_.in_channels, at_.in_height, at_.in_width}, buffers);
     place("writes", at_.output, outputs, at_.to, at_.to_channel, at_.to_stride,
@@ -51,8 +64,8 @@ class Checker {
              std::int64_t buffers) const {
     require(channel >= 0 && stride >= 1 && channel + shape.channels <= stride, "it ", verb,
             " channels beyond those of a pixel");
-    require(shape.height <= kMaxExtent && shape.width <= kMaxExtent, "an image is too large");
     const std::int64_t size = shape.height * shape.width * stride;
+    require(size <= kMostFloats, "an image is too large");
     if (number == -1) {
       require(at >= 0 && at + size <= buffers, "it ", verb, " beyond the buffers");
       return;
@@ -81,8 +94,7 @@ class Checker {
         require(same && in_place, "a norm keeps the shape");
         break;
       case Kernel::kFlatten:
-        require(at_.out_channels == std::int64_t{at_.in_channels} * at_.in_height * at_.in_width &&
-                    at_.to_channel == 0,
+        require(at_.out_channels == std::int64_t{at_.in_channels} * at_.in_height * at_.in_width,
                 "flattening keeps the numbers");
         break;
       case Kernel::kGlobalPool:
@@ -122,6 +134,7 @@ std::int64_t buffers_of(const Instruction* instructions, int count) {
 
 void validate(const Instruction* instructions, int count, std::int64_t weights,
               const std::vector<std::int64_t>& inputs, const std::vector<std::int64_t>& outputs) {
+  for (int i = 0; i < count; ++i) Checker(instructions[i], i).sizes();
   const std::int64_t buffers = buffers_of(instructions, count);
   for (int i = 0; i < count; ++i) {
     Checker(instructions[i], i).run(buffers, weights, inputs, outputs);

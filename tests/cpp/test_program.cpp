@@ -55,6 +55,12 @@ struct Weights {
   }
 };
 
+// As torch rounds it.
+int nearest(int i, int in, int out) {
+  const float scale = float(in) / float(out);
+  return std::min(static_cast<int>(float(i) * scale), in - 1);
+}
+
 // What the instruction makes of one sample, at (y, x, c), by its definition.
 double expected(const Instruction& at, const float* from, const Weights& w, int y, int x, int c) {
   const auto pixel = [&](std::int64_t row, std::int64_t column, std::int64_t channel) {
@@ -97,7 +103,8 @@ double expected(const Instruction& at, const float* from, const Weights& w, int 
       under([&](int row, int column, int) { value += pixel(row, column, c), ++count; });
       return value / count;
     case Kernel::kCopy:
-      value = pixel(y * at.in_height / at.out_height, x * at.in_width / at.out_width, c);
+      value =
+          pixel(nearest(y, at.in_height, at.out_height), nearest(x, at.in_width, at.out_width), c);
       return at.weights < 0 ? value : value * w.scale[c] + w.shift[c];
     case Kernel::kPad:
       under([&](int row, int column, int) { value = pixel(row, column, c); });

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <new>
 
 #include "nascore/kernels/packing.hpp"
 #include "nascore/kernels/stages.hpp"
@@ -16,27 +17,30 @@ constexpr std::int64_t kSerial = 1 << 20;  // multiply-adds below which a team c
 constexpr std::int64_t kKept = 1 << 24;    // floats of room that a thread keeps between calls
 
 // A thread's own memory, which its next call finds again.
-class Room {
+class Workspace {
  public:
   float* of(std::int64_t floats) {
     if (floats > size_) {
-      memory_.reset();
+      clear();  // first, so that a failure leaves nothing of the old size
       memory_.reset(new float[static_cast<std::size_t>(floats)]);
       size_ = floats;
     }
     return memory_.get();
   }
   void shrink() {
-    if (size_ <= kKept) return;
+    if (size_ > kKept) clear();
+  }
+
+ private:
+  void clear() {
     memory_.reset();
     size_ = 0;
   }
 
- private:
   std::unique_ptr<float[]> memory_;
   std::int64_t size_ = 0;
 };
-thread_local Room buffers, scratch;
+thread_local Workspace buffers, scratch;
 
 std::int64_t taps(const Instruction& at) {
   return std::int64_t{at.kernel_height} * at.kernel_width;
@@ -56,16 +60,17 @@ class Runner {
     for (int i = 0; i < program.count; ++i) {
       const Instruction& at = program.instructions[i];
       work_ += work_of(at);
-      together_ = together_ || at.kernel == Kernel::kBatchNorm;
+      scratch_ = std::max(scratch_, scratch_of(at, band_of(at, at.out_height)));
+      by_instruction_ = by_instruction_ || at.kernel == Kernel::kBatchNorm;
     }
     size_ = buffers_of(program.instructions, program.count);
     threads_ = work_ * program.samples < kSerial ? 1 : omp_get_max_threads();
-    together_ = together_ || program.samples < threads_;
+    by_instruction_ = by_instruction_ || program.samples < threads_;
   }
 
   void run() {
-    if (together_) {
-      row_by_row();
+    if (by_instruction_) {
+      instruction_by_instruction();
     } else {
       sample_by_sample();
     }
@@ -99,25 +104,45 @@ class Runner {
 
   // Each sample alone, so that its buffers stay in the cache.
   void sample_by_sample() const {
-#pragma omp parallel num_threads(threads_) if (threads_ > 1)
+    bool failed = false;
+#pragma omp parallel num_threads(threads_) if (threads_ > 1) reduction(|| : failed)
     {
-      float* const memory = buffers.of(size_);
+      float* const memory = reserve(size_);
+      failed = memory == nullptr;
 #pragma omp for schedule(dynamic)
       for (std::int64_t sample = 0; sample < program_.samples; ++sample) {
-        for (int i = 0; i < program_.count; ++i) {
+        for (int i = 0; i < program_.count && !failed; ++i) {
           const Instruction& at = program_.instructions[i];
           const Work all = work(at, sample, memory, 1);
           const int band = band_of(at, at.out_height);
           for (int first = 0; first < at.out_height; first += band) rows(all, first, band);
         }
       }
+      buffers.shrink();
+      scratch.shrink();
+    }
+    if (failed) throw std::bad_alloc();
+  }
+
+  // A thread's buffers, and room for `rows`; null where there is none, since what leaves a team
+  // ends the process.
+  float* reserve(std::int64_t floats) const {
+    try {
+      scratch.of(scratch_);
+      return buffers.of(std::max<std::int64_t>(floats, 1));
+    } catch (const std::bad_alloc&) {
+      return nullptr;
     }
   }
 
   // Each instruction for all samples before the next.
-  void row_by_row() const {
+  void instruction_by_instruction() const {
     const std::int64_t slots = program_.samples;
     float* const memory = buffers.of(slots * size_);
+    bool failed = false;
+#pragma omp parallel num_threads(threads_) if (threads_ > 1) reduction(|| : failed)
+    failed = reserve(0) == nullptr;
+    if (failed) throw std::bad_alloc();
     std::vector<float> own;
     for (int i = 0; i < program_.count; ++i) {
       const Instruction& at = program_.instructions[i];
@@ -166,9 +191,9 @@ class Runner {
   }
 
   const Run& program_;
-  std::int64_t work_ = 0, size_ = 0;  // of one sample
+  std::int64_t work_ = 0, size_ = 0, scratch_ = 0;  // of one sample
   int threads_;
-  bool together_ = false;
+  bool by_instruction_ = false;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "nascore/kernels/isa.hpp"
 #include "nascore/kernels/masked_chunks.hpp"
 
 namespace nascore::kernels {
@@ -10,14 +11,6 @@ namespace {
 
 constexpr std::size_t kChunk = 8192;        // elements: of the output, stays in the second cache
 constexpr std::size_t kSerial = 64 * 1024;  // elements in all, below which a team costs more
-
-bool has_avx2() {
-#if defined(NASCORE_AVX2)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-  return false;
-#endif
-}
 
 const bool kAvx2 = has_avx2();
 

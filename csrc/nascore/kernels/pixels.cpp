@@ -85,7 +85,8 @@ template <bool kMax>
 void pool(const Work& work) {
   const Instruction& at = *work.instruction;
   const std::int64_t row = std::int64_t{at.in_width} * at.from_stride;
-  const bool slides = at.kernel_width == 3 && at.stride == 1 && at.pad_left == 1;
+  const bool slides =
+      at.kernel_width == 3 && at.stride == 1 && at.pad_left == 1 && at.out_width <= at.in_width;
   for (int y = work.first; y < work.last; ++y) {
     const int top = std::max(y * at.stride - at.pad_top, 0);
     const int bottom = std::min(y * at.stride - at.pad_top + at.kernel_height, at.in_height);
@@ -107,15 +108,21 @@ void pool(const Work& work) {
   }
 }
 
+// As torch rounds it.
+std::int64_t nearest(std::int64_t i, int in, int out) {
+  const float scale = static_cast<float>(in) / static_cast<float>(out);
+  return std::min<std::int64_t>(static_cast<std::int64_t>(static_cast<float>(i) * scale), in - 1);
+}
+
 void copy(const Work& work) {
   const Instruction& at = *work.instruction;
   const float* const scale = at.weights < 0 ? nullptr : work.weights;
   const float* const shift = scale + padded(at.out_channels);
   const bool same = at.in_height == at.out_height && at.in_width == at.out_width;
   for (std::int64_t y = work.first; y < work.last; ++y) {
-    const std::int64_t row = same ? y : y * at.in_height / at.out_height;
+    const std::int64_t row = same ? y : nearest(y, at.in_height, at.out_height);
     for (std::int64_t x = 0; x < at.out_width; ++x) {
-      const std::int64_t column = same ? x : x * at.in_width / at.out_width;
+      const std::int64_t column = same ? x : nearest(x, at.in_width, at.out_width);
       const float* const from = work.from + (row * at.in_width + column) * at.from_stride;
       float* const to = pixel_of(work, y, x);
       for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {
@@ -181,15 +188,19 @@ void statistics(const Work& work, double* sums) {
   for (int y = 0; y < at.in_height; ++y) {
     const float* const row = work.from + std::int64_t{y} * at.in_width * at.from_stride;
     for (std::int64_t c = 0; c < at.in_channels; c += kLanes) {
-      Vector sum{}, square{};  // of a row: so few that floats will do
+      // Of a row's distances from its first pixel: floats will do, and a large mean cancels
+      // nothing.
+      const Vector pivot = load(row + c, at.in_channels - c);
+      Vector sum{}, square{};
       for (int x = 0; x < at.in_width; ++x) {
-        const Vector value = load(row + x * at.from_stride + c, at.in_channels - c);
+        const Vector value = load(row + x * at.from_stride + c, at.in_channels - c) - pivot;
         sum += value;
         square += value * value;
       }
       for (int lane = 0; lane < kLanes && c + lane < at.in_channels; ++lane) {
-        sums[c + lane] += double(sum[lane]);
-        squares[c + lane] += double(square[lane]);
+        const double first = double(pivot[lane]), total = double(sum[lane]) + at.in_width * first;
+        sums[c + lane] += total;
+        squares[c + lane] += double(square[lane]) + first * (double(sum[lane]) + total);
       }
     }
   }

@@ -73,12 +73,14 @@ void separable_forward(const Separable& shape, const SeparableWeights& weights, 
   std::vector<double> sums(size(shape.samples) * 2 * channels);
   const int threads = threads_for(shape);
   const int band = band_of(at, at.out_height);
+  const std::int64_t each = scratch_of(at, band);
+  Floats scratch(size(threads * each));  // here, since what a team throws ends the process
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    Floats scratch(size(scratch_of(at, band)));
+    float* const own = scratch.data() + omp_get_thread_num() * each;
 #pragma omp for schedule(static)
     for (std::int64_t n = 0; n < shape.samples; ++n) {
-      Work work{&at, x + n * in, raw + n * outs, packed.data(), 0, 0, scratch.data()};
+      Work work{&at, x + n * in, raw + n * outs, packed.data(), 0, 0, own};
       for (int first = 0; first < at.out_height; first += band) {
         work.first = first;
         work.last = std::min(first + band, at.out_height);
@@ -165,17 +167,18 @@ void separable_backward(const Separable& shape, const SeparableWeights& weights,
   const std::int64_t chunks = std::min(kChunks, shape.samples);
   const std::int64_t floats = taps * channels + at.in_channels * width;
   Floats partial(size(chunks * floats));
+  const std::int64_t each = separable_scratch(at);
+  Floats scratch(size(threads * each));
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    Floats scratch(size(separable_scratch(at)));
+    float* const room = scratch.data() + omp_get_thread_num() * each;
 #pragma omp for schedule(static)
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
       float* const own = &partial[size(chunk * floats)];
       const std::int64_t last = (chunk + 1) * shape.samples / chunks;
       for (std::int64_t n = chunk * shape.samples / chunks; n < last; ++n) {
-        stages.backward(sample(n),
-                        {depthwise.data(), flipped.data(), transposed.data(), norm.data(),
-                         of.x + n * in, own, own + taps * channels, scratch.data()});
+        stages.backward(sample(n), {depthwise.data(), flipped.data(), transposed.data(),
+                                    norm.data(), of.x + n * in, own, own + taps * channels, room});
       }
     }
   }

@@ -12,16 +12,18 @@ void sums(const SeparableSample& sample, double* sums) {
     const std::int64_t first = std::int64_t{y} * at.out_width * channels;
     for (std::int64_t c = 0; c < channels; c += kLanes) {
       const std::int64_t wanted = channels - c;
+      const Vector pivot = load(sample.raw + first + c, wanted);  // as in `statistics`
       Vector sum{}, product{};
       for (int x = 0; x < at.out_width; ++x) {
         const std::int64_t i = first + x * channels + c;
         const Vector grad = load(sample.grad + i, wanted);
         sum += grad;
-        product += grad * load(sample.raw + i, wanted);
+        product += grad * (load(sample.raw + i, wanted) - pivot);
       }
       for (int lane = 0; lane < kLanes && lane < wanted; ++lane) {
         sums[c + lane] += double(sum[lane]);
-        sums[channels + c + lane] += double(product[lane]);
+        sums[channels + c + lane] +=
+            double(product[lane]) + double(pivot[lane]) * double(sum[lane]);
       }
     }
   }

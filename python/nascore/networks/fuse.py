@@ -47,14 +47,22 @@ class Fused(nn.Module):
             module = network.get_submodule(names[row])
             with torch.no_grad():
                 _pack(int(kernel), module, channel, packed.numpy()[at:])
+        self.given = program.inputs
         self.shapes = [size for shape in program.outputs for size in shape]
         self.register_buffer("program", torch.from_numpy(instructions))
         self.register_buffer("weights", packed)
 
     def exits(self, *images: Tensor) -> list[Tensor]:
-        """Of each output, [n, classes] of logits, [n, C, H, W] of others."""
+        """Of each output, [n, C] where it is one pixel, as logits are, [n, C, H, W] of others.
+
+        Raises ValueError for images of other shapes than the network's.
+        """
+        for x, wanted in zip(images, self.given, strict=True):
+            if tuple(x.shape[1:]) != wanted:
+                raise ValueError(f"images: expected [n, C, H, W] of {wanted}, got {list(x.shape)}")
         # Torch's dispatcher takes longer than a small cell does; what traces has to see it.
-        run = cell if torch.compiler.is_compiling() else run_program
+        traces = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        run = cell if traces else run_program
         found = run(images, self.program, self.weights, self.shapes)
         return [y.flatten(1) if y.shape[2] == y.shape[3] == 1 else y for y in found]
 

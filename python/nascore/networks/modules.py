@@ -106,8 +106,9 @@ def _fits_kernel(module: SepConv, x: Tensor) -> bool:
     """Whether there is one kernel of all that `module` does, since its norm goes by the batch."""
     height, width = module.depthwise.kernel_size
     by_batch = module.norm.training or module.norm.running_mean is None
-    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
-    return by_batch and on_cpu and height == width and height % 2 == 1
+    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32 and len(x) > 0
+    fits = by_batch and on_cpu and height == width and height % 2 == 1
+    return fits and not torch.is_autocast_enabled("cpu")
 
 
 def _by_batch(module: SepConv, x: Tensor) -> Tensor:
@@ -122,7 +123,7 @@ def _by_batch(module: SepConv, x: Tensor) -> Tensor:
         depthwise.dilation[0],
         norm.eps,
     )
-    if norm.training and norm.running_mean is not None:
+    if norm.training and norm.track_running_stats and norm.running_mean is not None:
         assert norm.running_var is not None
         assert norm.num_batches_tracked is not None
         norm.num_batches_tracked += 1

@@ -31,6 +31,12 @@ def run_program(
 ) -> list[Tensor]:
     """`cell` on a CPU, without the dispatcher of torch."""
     found = _empty(inputs, program, weights, shapes)
+    for name, tensor in (
+        *((f"inputs[{i}]", x) for i, x in enumerate(inputs)),
+        ("weights", weights),
+    ):
+        if tensor.device.type != "cpu":
+            raise ValueError(f"{name}: it is on {tensor.device}; this program runs on the CPU")
     given = [x.contiguous(memory_format=torch.channels_last) for x in inputs]
     program, weights = program.contiguous(), weights.contiguous()
     samples = given[0].shape[0]

@@ -84,7 +84,7 @@ def _padding(side: int, dilation: int) -> int:
     return dilation * (side // 2) if side % 2 else 0
 
 
-def result(
+def checked_output(
     x: Tensor,
     depthwise: Tensor | None,
     dense: Tensor,
@@ -97,6 +97,7 @@ def result(
     require(stride >= 1 and dilation >= 1, f"stride={stride}, dilation={dilation}: at least 1")
     require(x.dim() == 4, f"x: expected [N, C, H, W], got {list(x.shape)}")
     channels, kernel = x.shape[1], dense
+    require(channels >= 1, f"x: {list(x.shape)} has no channels")
     if depthwise is not None:
         kernel = depthwise
         require(
@@ -121,6 +122,8 @@ def result(
                 name == "x" and x.device.type == "cuda" and x.dtype in CUDA_TYPES
             )
             require(fits, f"{name}: expected float32, got {given.dtype}")
+            there = f"{name}: it is on {given.device}, x on {x.device}"
+            require(given.device == x.device, there)
     sizes = []
     for length, side in zip(x.shape[2:], kernel.shape[2:], strict=True):
         padding = _padding(side, dilation)
@@ -142,10 +145,11 @@ def _conv_fake(
     dilation: int,
     onto: Tensor | None,
 ) -> Tensor:
-    y = result(x, depthwise, dense, scale, shift, stride, dilation)
+    y = checked_output(x, depthwise, dense, scale, shift, stride, dilation)
     if onto is not None:
         got = list(onto.shape)
         require(onto.shape == y.shape, f"onto: expected {list(y.shape)}, got {got}")
+        require(onto.dtype == y.dtype, f"onto: expected {y.dtype}, got {onto.dtype}")
     return y
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nascore import _core
 from nascore.ops._library import channels_last, library, require
-from nascore.ops.convolutions import result
+from nascore.ops.convolutions import checked_output
 
 library.define(
     "sep_conv_norm(Tensor x, Tensor depthwise, Tensor pointwise, Tensor scale, Tensor shift, "
@@ -63,10 +63,10 @@ def _norm_fake(
     dilation: int,
     epsilon: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    height, width = depthwise.shape[-2:]
+    y = checked_output(x, depthwise, pointwise, scale, shift, stride, dilation)
+    height, width = depthwise.shape[2:]
     kernel = f"depthwise: expected one k x k with k odd, got {height} x {width}"
     require(height == width and height % 2 == 1, kernel)
-    y = result(x, depthwise, pointwise, scale, shift, stride, dilation)
     return y, torch.empty_like(y), torch.empty_like(scale), torch.empty_like(scale)
 
 
@@ -135,6 +135,8 @@ def _backward(
 ) -> tuple[Tensor, ...]:
     require(grad.shape == raw.shape, f"grad: expected {list(raw.shape)}, got {list(grad.shape)}")
     found = _gradients(x, depthwise, pointwise, scale)
+    if not grad.numel():
+        return tuple(t.zero_() for t in found)
     read = [channels_last(t) for t in (grad, x, raw)] + [mean.contiguous(), variance.contiguous()]
     weights = [w.contiguous() for w in (depthwise, pointwise, scale, scale)]
     _core.separable_backward(
@@ -160,10 +162,17 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, .
     return *found, None, None, None
 
 
+def _no_second_derivative(ctx: Any, *_: Any) -> Any:
+    raise NotImplementedError("sep_conv_norm has no second derivative")
+
+
 library.impl("sep_conv_norm", _norm, "CPU")
 library.impl("sep_conv_norm_backward", _backward, "CPU")
 torch.library.register_fake("nascore::sep_conv_norm", _norm_fake, lib=library)
 torch.library.register_fake("nascore::sep_conv_norm_backward", _backward_fake, lib=library)
 torch.library.register_autograd(
     "nascore::sep_conv_norm", _differentiate, setup_context=_save, lib=library
+)
+torch.library.register_autograd(
+    "nascore::sep_conv_norm_backward", _no_second_derivative, lib=library
 )
