@@ -108,7 +108,7 @@ def rows() -> list[Row]:
         kernel = split_name(name)
         used = dict(re.findall(r"(\w+):(\d+)", body.partition("\n")[0]))
         # For sm_90 it counts the kilobyte that the driver takes, which the rules add themselves.
-        static = int(used["SHARED"]) - (1024 if architecture == "90" else 0)
+        static = max(0, int(used["SHARED"]) - (1024 if architecture == "90" else 0))
         wide = [i for i in code[architecture, kernel] if ".128" in i]
         local = [i for i in code[architecture, kernel] if i.startswith(("STL", "LDL"))]
         values = (

@@ -95,6 +95,23 @@ def test_training_gives_the_gradients_of_the_reference(
         assert (ours.double() - theirs).norm() < 3e-4 * large * max(1.0, theirs.norm())
 
 
+@pytest.mark.parametrize("offset", [10, 100])
+def test_a_large_mean_costs_no_digits(offset: float) -> None:
+    x, *weights = example(4, 6, 8, 9, 5, (3, 3), True)
+    given_ = trained((offset + x / 10, *(w.abs() for w in weights)))
+    exact = trained(tuple(t.detach().double() for t in given_))
+    ours, theirs = sep_conv_norm(*given_)[0], norm_ref(exact, 1, 1)[0]
+    assert (ours.double() - theirs).norm() < 2e-5 * offset * theirs.norm()
+
+
+def test_a_second_derivative_is_refused() -> None:
+    given_ = trained(example(2, 4, 5, 6, 3, (3, 3), True))
+    y, *_ = sep_conv_norm(*given_)
+    [first] = torch.autograd.grad(y.square().sum(), given_[:1], create_graph=True)
+    with pytest.raises(NotImplementedError, match="no second derivative"):
+        torch.autograd.grad(first.square().sum(), given_[:1])
+
+
 def test_any_layout_is_taken() -> None:
     x, *weights = example(3, 5, 6, 7, 4, (3, 3), True)
     wanted, *_ = sep_conv_norm(x, *weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -201,6 +202,14 @@ def test_torch_accepts_the_operator() -> None:
     assert torch.equal(compiled(x), fused(x))
 
 
+def test_a_trace_has_the_operator() -> None:
+    fused, x = fuse(a_network()), images(2, 16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated
+        traced = torch.jit.trace(fused, images(3, 16))
+    assert torch.equal(traced(x), fused(x))
+
+
 def test_it_is_a_module_like_others() -> None:
     fused, x = fuse(a_network()), images(2, 16)
     other = fuse(trained(a_network().net, 5))
@@ -218,6 +227,10 @@ def test_bad_input_is_refused_at_the_seam() -> None:
     with pytest.raises(ValueError, match="some batch norms have running statistics"):
         fuse(mixed)
     fused, x = fuse(a_network()), images(2, 16)
+    with pytest.raises(ValueError, match=r"expected \[n, C, H, W\] of \(3, 16, 17\)"):
+        fused(x.mT)
+    with pytest.raises(ValueError, match="a program runs on the CPU, got a tensor on meta"):
+        fused(x.to("meta"))
     program, weights, shapes = fused.program, fused.weights, fused.shapes
     for arguments, message in (
         (([], program, weights, shapes), "give at least one"),

@@ -61,7 +61,8 @@ class Fused(nn.Module):
             if tuple(x.shape[1:]) != wanted:
                 raise ValueError(f"images: expected [n, C, H, W] of {wanted}, got {list(x.shape)}")
         # Torch's dispatcher takes longer than a small cell does; what traces has to see it.
-        traces = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        is_traced: Any = torch.jit.is_tracing  # type: ignore[attr-defined]  # it is public
+        traces = torch.compiler.is_compiling() or is_traced()
         run = cell if traces else run_program
         found = run(images, self.program, self.weights, self.shapes)
         return [y.flatten(1) if y.shape[2] == y.shape[3] == 1 else y for y in found]

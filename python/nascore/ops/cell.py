@@ -31,12 +31,9 @@ def run_program(
 ) -> list[Tensor]:
     """`cell` on a CPU, without the dispatcher of torch."""
     found = _empty(inputs, program, weights, shapes)
-    for name, tensor in (
-        *((f"inputs[{i}]", x) for i, x in enumerate(inputs)),
-        ("weights", weights),
-    ):
+    for tensor in (*inputs, program, weights):
         if tensor.device.type != "cpu":
-            raise ValueError(f"{name}: it is on {tensor.device}; this program runs on the CPU")
+            raise ValueError(f"a program runs on the CPU, got a tensor on {tensor.device}")
     given = [x.contiguous(memory_format=torch.channels_last) for x in inputs]
     program, weights = program.contiguous(), weights.contiguous()
     samples = given[0].shape[0]
