@@ -104,11 +104,12 @@ class SepConv(nn.Module):
 
 def _fits_kernel(module: SepConv, x: Tensor) -> bool:
     """Whether there is one kernel of all that `module` does, since its norm goes by the batch."""
+    if not module.norm.training and module.norm.running_mean is not None:
+        return False  # before x is looked at, which torch.fx would not bear
     height, width = module.depthwise.kernel_size
-    by_batch = module.norm.training or module.norm.running_mean is None
-    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32 and len(x) > 0
-    fits = by_batch and on_cpu and height == width and height % 2 == 1
-    return fits and not torch.is_autocast_enabled("cpu")
+    on_cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    fits = on_cpu and x.dtype == torch.float32 and len(x) > 0
+    return fits and height == width and height % 2 == 1
 
 
 def _by_batch(module: SepConv, x: Tensor) -> Tensor:
