@@ -38,8 +38,19 @@ Kernel kernel_of(Op op) {
     case Op::kLayerNorm:
     case Op::kInstanceNorm:
       return Kernel::kNorm;
-    default:
+    case Op::kConv:
+    case Op::kConvBias:
+    case Op::kConvBiasValid:
+    case Op::kConvPlain:
+    case Op::kConvPlainValid:
+    case Op::kConvRelu:
+    case Op::kConvValid:
+    case Op::kFactorizedReduce:
+    case Op::kLinear:
+    case Op::kStem:
       return Kernel::kConv;
+    default:
+      throw std::invalid_argument(std::string(info(op).name) + " has no kernel");
   }
 }
 
@@ -211,9 +222,10 @@ class Compiler {
     next.kernel_width = r.kernel_width;
     next.stride = r.stride;
     next.dilation = r.dilation;
-    if (r.dilation > 1 && std::int64_t{r.kernel} * r.kernel_width > 1024) {
+    if (r.dilation > 1 && std::int64_t{r.kernel} * r.kernel_width > kMostTaps) {
       throw std::domain_error("a dilated kernel of " + std::to_string(r.kernel) + "x" +
-                              std::to_string(r.kernel_width) + " pixels, more than 1024");
+                              std::to_string(r.kernel_width) + " pixels, more than " +
+                              std::to_string(kMostTaps));
     }
     if (never_pads(r.op) || r.op == Op::kFactorizedReduce) return;
     next.pad_top = r.kernel % 2 ? r.dilation * (r.kernel / 2) : 0;

@@ -23,6 +23,8 @@ enum class Kernel : std::int32_t {
   kBatchNorm,   // over the pixels of all samples; a scale and a shift per channel
 };
 inline constexpr int kKernels = 10;
+inline constexpr int kMostTaps = 1024;   // height times width of a dilated kernel
+static_assert(kMostTaps >= kMaxWindow);  // others are read a row at a time
 
 // All of one size, so that a program is an array. A buffer holds pixels of `stride` floats, of
 // which an instruction reads or writes those from `channel` on.

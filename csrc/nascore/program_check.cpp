@@ -7,7 +7,6 @@
 namespace nascore {
 namespace {
 
-constexpr std::int64_t kMostTaps = 1024;
 constexpr std::int64_t kMostFloats = std::int64_t{1} << 31;  // of an image or a window
 
 class Checker {
@@ -28,7 +27,7 @@ class Checker {
       require(1 <= size && size <= kMaxWindow, "kernel, stride and dilation are 1 to ", kMaxWindow);
     }
     require(at_.dilation == 1 || std::int64_t{at_.kernel_height} * at_.kernel_width <= kMostTaps,
-            "a dilated kernel has at most 1024 pixels");
+            "a dilated kernel has at most ", kMostTaps, " pixels");
     const double high = double(at_.dilation) * (at_.kernel_height - 1) + 1;
     const double wide = double(at_.dilation) * (at_.kernel_width - 1) + 1 +
                         double(at_.stride) * (at_.out_width - 1);

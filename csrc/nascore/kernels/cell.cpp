@@ -3,7 +3,6 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <new>
 
@@ -164,30 +163,16 @@ class Runner {
   // Scale and shift [2, padded] of each channel by the mean and variance over all samples.
   std::vector<float> normalised(const Instruction& at, float* memory) const {
     const auto channels = static_cast<std::size_t>(at.in_channels);
-    const std::int64_t width = padded(at.in_channels);
     std::vector<double> sums(static_cast<std::size_t>(program_.samples) * 2 * channels);
 #pragma omp parallel for num_threads(threads_) if (work_of(at) * program_.samples >= kSerial)
     for (std::int64_t sample = 0; sample < program_.samples; ++sample) {
       const Work all = work(at, sample, memory, program_.samples);
       stages().statistics(all, &sums[static_cast<std::size_t>(sample) * 2 * channels]);
     }
-    std::vector<float> own(2 * static_cast<std::size_t>(width));
     const double pixels = double(program_.samples) * at.in_height * at.in_width;
     const float* const weights = program_.weights + at.weights;
-    for (std::size_t c = 0; c < channels; ++c) {
-      double sum = 0, square = 0;
-      for (std::int64_t sample = 0; sample < program_.samples; ++sample) {
-        sum += sums[(2 * static_cast<std::size_t>(sample)) * channels + c];
-        square += sums[(2 * static_cast<std::size_t>(sample) + 1) * channels + c];
-      }
-      const double mean = sum / pixels;
-      const double variance = std::max(square / pixels - mean * mean, 0.0);
-      const double scale = weights[c] / std::sqrt(variance + kEpsilon);
-      own[c] = static_cast<float>(scale);
-      own[static_cast<std::size_t>(width) + c] =
-          static_cast<float>(weights[width + static_cast<std::int64_t>(c)] - mean * scale);
-    }
-    return own;
+    return batch_norm(sums.data(), program_.samples, at.in_channels, pixels, weights,
+                      weights + padded(at.in_channels), kEpsilon);
   }
 
   const Run& program_;

@@ -16,7 +16,6 @@ constexpr int kPixels = 6;
 #else
 constexpr int kPixels = 2;
 #endif
-constexpr int kMaxTaps = 1024;  // a kernel's height times its width, at most
 
 // The input's pixels under the kernel, zeros where there is no image, in `scratch`: rows of `width`
 // pixels of `channels` floats, and a vector more.
@@ -61,8 +60,17 @@ inline Window window(const Work& work, std::int64_t channels, float* scratch) {
 struct Taps {
   int count;
   std::int64_t length;
-  std::int64_t at[kMaxTaps];
+  std::int64_t at[kMostTaps];
 };
+
+// Of a pointwise product.
+inline Taps one_tap(std::int64_t length) {
+  Taps taps;
+  taps.count = 1;
+  taps.length = length;
+  taps.at[0] = 0;
+  return taps;
+}
 
 struct Target {
   float* to;

@@ -16,18 +16,15 @@ Target target(const Work& work) {
 void convolve(const Work& work) {
   const Instruction& at = *work.instruction;
   const std::int64_t count = std::int64_t{work.last - work.first} * at.out_width;
-  Taps taps;
   const bool whole = at.kernel_height == 1 && at.kernel_width == 1 && at.stride == 1 &&
                      at.pad_top == 0 && at.pad_left == 0 && !at.relu;
   if (whole) {
-    taps.count = 1;
-    taps.length = at.in_channels;
-    taps.at[0] = 0;
     const float* const from = work.from + std::int64_t{work.first} * at.in_width * at.from_stride;
-    multiply([&](std::int64_t i) { return from + i * at.from_stride; }, count, taps, work.weights,
-             at.out_channels, target(work));
+    multiply([&](std::int64_t i) { return from + i * at.from_stride; }, count,
+             one_tap(at.in_channels), work.weights, at.out_channels, target(work));
     return;
   }
+  Taps taps;
   const Window under = window(work, at.in_channels, work.scratch);
   const std::int64_t row = under.width * under.channels;
   if (at.dilation == 1) {  // a row of the kernel lies in one piece
@@ -61,12 +58,8 @@ void separable(const Work& work) {
     depthwise_row(at, under.pixels + y * at.stride * row, row, channels, work.weights,
                   middle + y * at.out_width * channels, at.out_width);
   }
-  Taps taps;
-  taps.count = 1;
-  taps.length = at.in_channels;
-  taps.at[0] = 0;
   const std::int64_t depthwise = std::int64_t{at.kernel_height} * at.kernel_width * channels;
-  multiply([&](std::int64_t i) { return middle + i * channels; }, count, taps,
+  multiply([&](std::int64_t i) { return middle + i * channels; }, count, one_tap(at.in_channels),
            work.weights + depthwise, at.out_channels, target(work));
 }
 

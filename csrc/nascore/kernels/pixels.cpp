@@ -162,22 +162,16 @@ void flatten(const Work& work) {
   }
 }
 
-// A sum over all pixels by channel, in an order that no vector width changes.
-void sum_pixels(const Work& work, std::int64_t c, Vector& sum) {
-  const Instruction& at = *work.instruction;
-  const std::int64_t pixels = std::int64_t{at.in_height} * at.in_width;
-  for (std::int64_t i = 0; i < pixels; ++i) {
-    const Vector value = load(work.from + i * at.from_stride + c, at.in_channels - c);
-    sum += at.relu ? relu(value) : value;
-  }
-}
-
 void global_pool(const Work& work) {
   const Instruction& at = *work.instruction;
-  const float share = 1.0f / (static_cast<float>(at.in_height) * static_cast<float>(at.in_width));
+  const std::int64_t pixels = std::int64_t{at.in_height} * at.in_width;
+  const float share = 1.0f / static_cast<float>(pixels);
   for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {
     Vector sum{};
-    sum_pixels(work, c, sum);
+    for (std::int64_t i = 0; i < pixels; ++i) {
+      const Vector value = load(work.from + i * at.from_stride + c, at.in_channels - c);
+      sum += at.relu ? relu(value) : value;
+    }
     write(at, work.to, c, sum * share);
   }
 }

@@ -1,18 +1,16 @@
 #include "nascore/kernels/probes.hpp"
 
-#include <cstring>
-
 #if defined(NASCORE_AVX2)
 #include <immintrin.h>
 #endif
 
-#include "nascore/kernels/masked_sum.hpp"
+#include "nascore/kernels/isa.hpp"
+#include "nascore/kernels/packing.hpp"
 
 namespace nascore::kernels {
 namespace {
 
 constexpr int kChains = 12;  // two units, four or five cycles each; more do not fit the registers
-constexpr int kLanes = 8;
 constexpr float kTimes = 0.999F, kPlus = 1e-3F;  // the numbers stay finite and normal
 
 float baseline_chains(std::int64_t steps) {
@@ -43,7 +41,7 @@ constexpr auto avx2_chains = baseline_chains;
 }  // namespace
 
 double multiply_adds(std::int64_t steps) {
-  const auto chains = std::strcmp(instruction_set(), "avx2") == 0 ? avx2_chains : baseline_chains;
+  const auto chains = has_avx2() ? avx2_chains : baseline_chains;
   int threads = 0;
   float kept = 0;  // so that the compiler cannot drop the work
 #pragma omp parallel reduction(+ : threads, kept)

@@ -91,21 +91,8 @@ void separable_forward(const Separable& shape, const SeparableWeights& weights, 
     }
   }
   const double pixels = double(shape.samples) * at.out_height * at.out_width;
-  const std::int64_t width = padded(at.out_channels);
-  Floats affine(size(2 * width));
-  for (std::size_t c = 0; c < channels; ++c) {
-    double sum = 0, square = 0;
-    for (std::size_t n = 0; n < size(shape.samples); ++n) {
-      sum += sums[n * 2 * channels + c];
-      square += sums[(n * 2 + 1) * channels + c];
-    }
-    const double centre = sum / pixels, spread = std::max(square / pixels - centre * centre, 0.0);
-    mean[c] = static_cast<float>(centre);
-    variance[c] = static_cast<float>(spread);
-    const double scale = weights.scale[c] / std::sqrt(spread + epsilon);
-    affine[c] = static_cast<float>(scale);
-    affine[size(width) + c] = static_cast<float>(weights.shift[c] - centre * scale);
-  }
+  const Floats affine = batch_norm(sums.data(), shape.samples, at.out_channels, pixels,
+                                   weights.scale, weights.shift, epsilon, mean, variance);
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
   for (std::int64_t n = 0; n < shape.samples; ++n) {
     stages().of[static_cast<int>(Kernel::kCopy)](

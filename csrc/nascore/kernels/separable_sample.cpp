@@ -76,10 +76,10 @@ void outer(const float* a, std::int64_t a_width, const float* b, std::int64_t wi
 // out [rows, width] += transposed a [count, a_width] times b [count, width], of whole vectors.
 void add_product(const float* a, std::int64_t rows, std::int64_t a_width, const float* b,
                  std::int64_t width, std::int64_t count, float* out) {
-  std::int64_t c = 0;
-  const auto columns = [&](auto pixels, std::int64_t row) {
-    constexpr int P = decltype(pixels)::value;
-    for (c = 0; c + kPanel <= width; c += kPanel) {
+  const auto columns = [&](auto rows_at_once, std::int64_t row) {
+    constexpr int P = decltype(rows_at_once)::value;
+    std::int64_t c = 0;
+    for (; c + kPanel <= width; c += kPanel) {
       outer<P, 2>(a + row, a_width, b + c, width, count, out + row * width + c);
     }
     if (c < width) outer<P, 1>(a + row, a_width, b + c, width, count, out + row * width + c);
@@ -183,12 +183,8 @@ void backward(const SeparableSample& sample, const SeparableWork& work) {
                   middle + std::int64_t{y} * at.out_width * channels, at.out_width);
   }
   add_product(middle, at.in_channels, channels, grad, width, pixels, work.of_pointwise);
-  Taps taps;
-  taps.count = 1;
-  taps.length = at.out_channels;
-  taps.at[0] = 0;
-  multiply([&](std::int64_t i) { return grad + i * width; }, pixels, taps, work.transposed,
-           at.in_channels, {middle, channels, false, false});
+  multiply([&](std::int64_t i) { return grad + i * width; }, pixels, one_tap(at.out_channels),
+           work.transposed, at.in_channels, {middle, channels, false, false});
   if (channels > at.in_channels) {  // what the product does not write
     for (std::int64_t i = 0; i < pixels; ++i) {
       std::fill(middle + i * channels + at.in_channels, middle + (i + 1) * channels, 0.0f);

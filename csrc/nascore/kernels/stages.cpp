@@ -1,6 +1,7 @@
 #include "nascore/kernels/stages.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "nascore/kernels/isa.hpp"
 #include "nascore/kernels/packing.hpp"
@@ -40,6 +41,27 @@ int band_of(const Instruction& at, int most) {
   int rows = std::min(most, at.out_height);
   while (rows > 1 && scratch_of(at, rows) > kCached) rows = (rows + 1) / 2;
   return rows;
+}
+
+std::vector<float> batch_norm(const double* sums, std::int64_t samples, std::int64_t channels,
+                              double pixels, const float* scale, const float* shift, float epsilon,
+                              float* mean, float* variance) {
+  const std::int64_t width = padded(channels);
+  std::vector<float> affine(2 * static_cast<std::size_t>(width));
+  for (std::int64_t c = 0; c < channels; ++c) {
+    double sum = 0, square = 0;
+    for (std::int64_t n = 0; n < samples; ++n) {
+      sum += sums[2 * n * channels + c];
+      square += sums[(2 * n + 1) * channels + c];
+    }
+    const double centre = sum / pixels, spread = std::max(square / pixels - centre * centre, 0.0);
+    if (mean != nullptr) mean[c] = static_cast<float>(centre);
+    if (variance != nullptr) variance[c] = static_cast<float>(spread);
+    const double slope = scale[c] / std::sqrt(spread + epsilon);
+    affine[static_cast<std::size_t>(c)] = static_cast<float>(slope);
+    affine[static_cast<std::size_t>(width + c)] = static_cast<float>(shift[c] - centre * slope);
+  }
+  return affine;
 }
 
 std::int64_t separable_scratch(const Instruction& at) {

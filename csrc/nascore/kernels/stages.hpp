@@ -2,6 +2,8 @@
 // instruction set.
 #pragma once
 
+#include <vector>
+
 #include "nascore/program.hpp"
 
 namespace nascore::kernels {
@@ -32,6 +34,13 @@ struct Stages {
 
 // Those of this processor.
 const Stages& stages();
+
+// What norms `channels` by a whole batch: scale and shift [2, padded], from the `sums` of `samples`
+// that `statistics` gathered, each [2, channels], over `pixels` in all. `mean` and `variance`
+// [channels] are written where they are not null, the variance the biased one.
+std::vector<float> batch_norm(const double* sums, std::int64_t samples, std::int64_t channels,
+                              double pixels, const float* scale, const float* shift, float epsilon,
+                              float* mean = nullptr, float* variance = nullptr);
 
 // Rows of the output that are computed together, at most `most`, and the room that they need.
 int band_of(const Instruction& instruction, int most);

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops._library import library
+from nascore.ops._library import channels_last, library
 
 library.define("cell(Tensor[] inputs, Tensor program, Tensor weights, int[] shapes) -> Tensor[]")
 
@@ -34,11 +34,18 @@ def run_program(
     for tensor in (*inputs, program, weights):
         if tensor.device.type != "cpu":
             raise ValueError(f"a program runs on the CPU, got a tensor on {tensor.device}")
-    given = [x.contiguous(memory_format=torch.channels_last) for x in inputs]
-    program, weights = program.contiguous(), weights.contiguous()
-    samples = given[0].shape[0]
+    launch(inputs, program.contiguous(), weights.contiguous(), found)
+    return found
+
+
+def launch(
+    inputs: Sequence[Tensor], program: Tensor, weights: Tensor, outputs: Sequence[Tensor]
+) -> None:
+    """Runs a contiguous program on the CPU, which writes `outputs`, channels last, or adds."""
+    samples = inputs[0].shape[0]
     if samples == 0:
-        return found
+        return
+    given = [channels_last(x) for x in inputs]
     _core.run_program(
         program.data_ptr(),
         program.shape[0],
@@ -47,10 +54,9 @@ def run_program(
         samples,
         [x.data_ptr() for x in given],
         [x.numel() // samples for x in given],
-        [y.data_ptr() for y in found],
-        [y.numel() // samples for y in found],
+        [y.data_ptr() for y in outputs],
+        [y.numel() // samples for y in outputs],
     )
-    return found
 
 
 def _empty(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nascore import _core
 from nascore.ops._library import CUDA_TYPES, channels_last, cuda, library, require
+from nascore.ops.cell import launch
 
 library.define(
     "conv(Tensor x, Tensor? depthwise, Tensor dense, Tensor scale, Tensor shift, int stride, "
@@ -168,7 +169,7 @@ def _conv(
         y.copy_(onto)
     if not y.numel():
         return y
-    samples, channels = x.shape[:2]
+    channels = x.shape[1]
     first = dense if depthwise is None else depthwise
     values: dict[str, int] = dict.fromkeys(_core.PROGRAM_COLUMNS, 0)
     values |= {
@@ -187,7 +188,7 @@ def _conv(
         (("pad_top", "pad_left"), (_padding(side, dilation) for side in first.shape[2:])),
     ):
         values |= dict(zip(axes, sizes, strict=True))
-    program = np.array(list(values.values()), np.int32)
+    program = torch.tensor([list(values.values())], dtype=torch.int32)
     deep = 0 if depthwise is None else _core.padded(channels) * first[0].numel()
     depth = channels * dense[0, 0].numel()
     packed = np.empty(deep + (depth + 1) * _core.padded(dense.shape[0]), np.float32)
@@ -195,18 +196,7 @@ def _conv(
         _core.pack_depthwise(depthwise.detach().numpy(), packed)
     weights, scales, shifts = (w.detach().numpy() for w in (dense, scale, shift))
     _core.pack_convolution(weights, scales, shifts, packed[deep:])
-    given = channels_last(x)
-    _core.run_program(
-        program.ctypes.data,
-        1,
-        packed.ctypes.data,
-        packed.size,
-        samples,
-        [given.data_ptr()],
-        [x[0].numel()],
-        [y.data_ptr()],
-        [y[0].numel()],
-    )
+    launch([x], program, torch.from_numpy(packed), [y])
     return y
 
 

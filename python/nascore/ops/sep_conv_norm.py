@@ -163,7 +163,8 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, .
 
 
 def _no_second_derivative(ctx: Any, *_: Any) -> Any:
-    raise NotImplementedError("sep_conv_norm has no second derivative")
+    # Torch would give zeros; its own operators of one derivative raise this error too.
+    raise RuntimeError("sep_conv_norm has no second derivative")
 
 
 library.impl("sep_conv_norm", _norm, "CPU")
