@@ -11,28 +11,30 @@ from nascore.networks.build import Network
 
 
 class Logits(nn.Module):
-    """The logits that training minimises the loss of; `main` is the place of the classifier's."""
+    """The logits whose loss training minimises; `main` is the place of the classifier's.
+
+    They are the classifier's, and unless it is to be `alone` those of the exits or, for `auxiliary`
+    training, those of the auxiliary heads.
+    """
 
     def __init__(self, network: nn.Module, auxiliary: bool, alone: bool) -> None:
-        """Only the classifier's if `alone`; those of auxiliary heads if `auxiliary`."""
         super().__init__()
         self.network = network
-        whole = isinstance(network, Network) and not alone
-        self.exits = whole and len(network.exit_rows) > 1
-        self.heads = whole and not self.exits and auxiliary
+        exits, heads = 1, 1
+        if isinstance(network, Network):
+            exits, heads = len(network.exit_rows), len(network.ends)
+        self.exits = exits > 1 and not alone
+        self.heads = heads > 1 and not alone and not self.exits and auxiliary
         self.main = -1 if self.exits else 0
-        # Heads that nobody asks have no gradient.
-        self.partial = isinstance(network, Network) and len(network.ends) > 1 and not self.heads
+        self.partial = heads > 1 and not self.heads  # some weights are idle
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Logits [n, classes] each, of normalised images [n, C, H, W]."""
-        if self.exits:
-            found: list[Tensor] = self.network.exits(images)
-        elif self.heads:
-            found = self.network.heads(images)
-        else:
-            found = [self.network(images)]
-        return found
+        if isinstance(self.network, Network) and self.exits:
+            return self.network.exits(images)
+        if isinstance(self.network, Network) and self.heads:
+            return self.network.heads(images)
+        return [self.network(images)]
 
 
 def parallel(logits: Logits, device: torch.device) -> nn.Module:
@@ -45,6 +47,6 @@ def parallel(logits: Logits, device: torch.device) -> nn.Module:
         return logits
     on_gpu = device.type == "cuda"
     if on_gpu:
-        nn.SyncBatchNorm.convert_sync_batchnorm(logits.network)
+        nn.SyncBatchNorm.convert_sync_batchnorm(logits.network)  # type: ignore[no-untyped-call]
     ids = [torch.cuda.current_device()] if on_gpu else None
     return DistributedDataParallel(logits, ids, find_unused_parameters=logits.partial)

@@ -171,7 +171,7 @@ class Steps:
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on."""
-        state = {
+        state: dict[str, Any] = {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
