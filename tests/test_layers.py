@@ -40,6 +40,7 @@ LEVELS = {
     "cli_compare": 10,
     "cli_retrain": 11,
     "cli": 12,
+    "__main__": 13,
 }
 
 
