@@ -15,7 +15,7 @@ class Execution:
 
     `amp` is bfloat16, or float16 with scaled losses on GPUs before Ampere; None has it on a GPU
     and not on a CPU. Validation and tests run as ever. `compiled` has torch.compile translate the
-    network once, which takes a minute or more.
+    network once, which takes minutes.
     """
 
     amp: bool | None = None
