@@ -38,8 +38,8 @@ Constraint = Annotated[
     Literal["soft", "hard"] | None,
     typer.Option(
         rich_help_panel=_PANEL,
-        help="soft: half the cost is worth 5 % of the reward anywhere; hard: only what passes "
-        "the target pays, in proportion.",
+        help="soft (the default): half the cost is worth 5 % of the reward, wherever the target "
+        "is; hard: only what passes the target pays, in proportion.",
     ),
 ]
 

@@ -110,8 +110,9 @@ class Compression:
         return max(0.0, 1 - iteration / self.anneal) ** 4 if self.anneal else 0.0
 
 
-# MnasNet's alpha and beta. Soft: twice the cost is worth 5 % of the reward, on both sides of the
-# target. Hard: what is within the target is worth the same, what is above in proportion less.
+# MnasNet's alpha and beta. Soft: twice the cost takes 5 % of the reward, on both sides of the
+# target, so that the target is but the cost at which the reward stays as it is. Hard: what is
+# within the target is worth the same, what is above in proportion less.
 _EXPONENTS = {"soft": (-0.07, -0.07), "hard": (0.0, -1.0)}
 
 
@@ -119,8 +120,10 @@ _EXPONENTS = {"soft": (-0.07, -0.07), "hard": (0.0, -1.0)}
 class Targets:
     """What architectures are to cost, one or more of three; the reward follows, as MnasNet's does.
 
-    `latency_ms` is of a batch of `batch` images on `device` of the machine that evaluates. Raises
-    ValueError where there is no target, or a value that none can have.
+    `latency_ms` is of a batch of `batch` images on `device` of the machine that evaluates. The
+    "soft" constraint, which the paper searches with, prefers the same of two architectures whatever
+    the target is; for a winner within the target take the "hard" one. Raises ValueError where there
+    is no target, or a value that none can have.
     """
 
     latency_ms: float | None = None
