@@ -30,7 +30,7 @@ from nascore.tasks import Task
 from nascore.trial import Evaluation, Evaluator, Job
 
 _WARM_UP = 3  # calls
-_LEAST_S, _MOST_S = 0.2, 3.0  # of the measurement, which ends early once its quartiles are near
+_LEAST_S, _MOST_S = 0.2, 1.0  # of the measurement, which ends early once its quartiles are near
 
 
 class Builds(Evaluator, Protocol):
