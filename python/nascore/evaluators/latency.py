@@ -181,15 +181,16 @@ def _caching() -> Iterator[None]:
         ) from error
 
 
-# Two locks, as `flock` alone lets those who share it keep out for ever who wants it alone: whoever
-# enters the room needs the turn for a moment, and who waits to be alone there keeps the turn. The
-# kernel lets go of both when a process ends, however it does.
+# Two locks, as with one those who share it could keep out for ever who wants it alone. Who wants to
+# be alone in the room shares the gate until it was; who enters beside others needs the gate alone
+# for a moment. So all who wait to be alone come one after the other, then the others: each of them
+# must train before it times again. The kernel lets go of both when a process ends, however it does.
 
 
 @contextmanager
 def _beside_others() -> Iterator[None]:
     """Holds this machine's lock together with others."""
-    with _locked("turn", fcntl.LOCK_EX):
+    with _locked("gate", fcntl.LOCK_EX):
         room = _lock("room", fcntl.LOCK_SH)
     try:
         yield
@@ -200,7 +201,7 @@ def _beside_others() -> Iterator[None]:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Holds this machine's lock alone."""
-    with _locked("turn", fcntl.LOCK_EX), _locked("room", fcntl.LOCK_EX):
+    with _locked("gate", fcntl.LOCK_SH), _locked("room", fcntl.LOCK_EX):
         yield
 
 
