@@ -243,7 +243,7 @@ def test_a_compiled_training_computes_the_same(digits: Task) -> None:
 def test_no_compiler(digits: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     torch._dynamo.reset()
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("/nowhere/g++",))
-    monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
+    monkeypatch.setattr(torch._inductor.config, "fx_graph_cache", False)
     with pytest.raises(ValueError, match=r"compile: torch cannot compile .* it needs a C\+\+ comp"):
         fit(network_for(digits), digits, RECIPE, 1, "cpu", execution=Execution(compiled=True))
 
