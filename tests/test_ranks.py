@@ -110,5 +110,5 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_one_process_is_alone() -> None:
     with ranks.joined():
-        assert (ranks.count(), ranks.rank(), ranks.agreed("x")) == (1, 0, "x")
+        assert (ranks.count(), ranks.rank(), ranks.by_first(lambda: "x")) == (1, 0, "x")
         assert ranks.share(7) == slice(0, 7)

@@ -63,8 +63,7 @@ def retrain(
     On several GPUs: torchrun --nproc-per-node N -m nascore retrain RUN
     """
     from nascore import methods
-    from nascore.networks import Epoch, ranks
-    from nascore.networks.execution import Execution
+    from nascore.networks import Epoch, Execution, ranks
     from nascore.results.progress import training
     from nascore.results.training_log import training_log
     from nascore.retrain import choose, retrain, retrain_ensemble

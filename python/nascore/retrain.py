@@ -17,6 +17,7 @@ import torch
 from nascore.files import write_whole
 from nascore.networks import (
     Epoch,
+    Execution,
     Network,
     Recipe,
     accuracy,
@@ -27,7 +28,6 @@ from nascore.networks import (
     require_parts,
 )
 from nascore.networks.distillation import Taught
-from nascore.networks.execution import Execution
 from nascore.networks.models import CARD, WEIGHTS, load_model, member, read_card
 from nascore.results.tables import best_trials
 from nascore.search import RunError, Store, folder
@@ -107,9 +107,7 @@ def retrain(
     with _to_ourselves(out):
         plan = (task, skeleton, recipe, seed, out, device, on_epoch, taught, execution)
         card, fresh = _train(architecture, *plan)
-        if ranks.rank() == 0:
-            _test(out, card, task, device)
-        card = ranks.agreed(card)
+        card = ranks.by_first(lambda: _tested(out, card, task, device))
     return Retrained(**_trained(card, out, fresh), test_accuracy=card["test_accuracy"])
 
 
@@ -155,7 +153,7 @@ def retrain_ensemble(
         if fresh := "test_accuracy" not in kept or any(member.fresh for member in members):
             valid = accuracy(load_model(out), task, "valid", device, recipe.batch)
             card["val_accuracy"] = valid.accuracy
-            _test(out, card, task, device)
+            _tested(out, card, task, device)
         else:
             card = kept
     return Retrained(
@@ -180,15 +178,13 @@ def _train(
     if taught is not None:
         card["distillation"] = asdict(taught.distillation)
     card["architecture"] = architecture.to_json()
-    first = ranks.rank() == 0
-    kept = ranks.agreed(_kept(out, card) if first else {})
-    if ranks.agreed("val_accuracy" in kept and (out / WEIGHTS).exists()):
+    kept = ranks.by_first(lambda: _kept(out, card))
+    if ranks.by_first(lambda: "val_accuracy" in kept and (out / WEIGHTS).exists()):
         return kept, False
     net = skeleton.expand(architecture, task.shape, task.classes)
     network = build_net(net, seed, recipe.init)
     require_parts(network, recipe)
-    if first:
-        _write_card(out, card)
+    ranks.by_first(lambda: _write_card(out, card))
     fitted = fit(
         network,
         task,
@@ -207,17 +203,21 @@ def _train(
         )
     card["val_accuracy"] = fitted.valid.accuracy
     card["epochs"] = fitted.epochs
-    if not first:
-        return card, True
+    ranks.by_first(lambda: _write_model(out, card, network))
+    return card, True
+
+
+def _write_model(out: Path, card: Mapping[str, Any], network: Network) -> None:
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     write_whole(out / WEIGHTS, safetensors.torch.save(state))
     _write_card(out, card)
     (out / CHECKPOINT).unlink()
-    return card, True
 
 
-def _test(out: Path, card: dict[str, Any], task: Task, device: str | torch.device) -> None:
-    """Has the folder's model tested, unless it was."""
+def _tested(
+    out: Path, card: dict[str, Any], task: Task, device: str | torch.device
+) -> dict[str, Any]:
+    """The card with the test of the folder's model, which is done unless it was."""
     if "test_accuracy" not in card:
         model, batch = load_model(out), card["recipe"]["batch"]
         if isinstance(model, Network):
@@ -229,6 +229,7 @@ def _test(out: Path, card: dict[str, Any], task: Task, device: str | torch.devic
             score = accuracy(model, task, "test", device, batch)
         card["test_accuracy"] = score.accuracy
         _write_card(out, card)
+    return card
 
 
 def _card(
@@ -283,12 +284,14 @@ def _write_card(out: Path, card: Mapping[str, Any]) -> None:
 @contextlib.contextmanager
 def _to_ourselves(out: Path) -> Iterator[None]:
     """Of several processes the first has the folder for all."""
-    if ranks.rank():
-        yield
-        return
-    folder.make(out)
-    file = folder.lock(out)
+    file = ranks.by_first(lambda: _locked(out))
     try:
         yield
     finally:
-        os.close(file)
+        if ranks.rank() == 0:
+            os.close(file)
+
+
+def _locked(out: Path) -> int:
+    folder.make(out)
+    return folder.lock(out)

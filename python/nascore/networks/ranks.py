@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -52,13 +52,21 @@ def rank() -> int:
     return distributed.get_rank() if count() > 1 else 0
 
 
-def agreed(value: T) -> T:
-    """What `value` is in process 0."""
+def by_first(work: Callable[[], T]) -> T:
+    """What `work` gives in process 0, where alone it is done; all raise what it raises."""
     if count() == 1:
-        return value
-    box = [value]
+        return work()
+    box: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            box[0] = work()
+        except Exception as error:  # the others must hear of it: they wait
+            box[1] = error
     distributed.broadcast_object_list(box)
-    return box[0]
+    if box[1] is not None:
+        raise box[1]
+    found: T = box[0]
+    return found
 
 
 def total(value: Tensor) -> Tensor:

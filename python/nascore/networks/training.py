@@ -110,7 +110,7 @@ class _Training:
         self.steps = steps
         recipe, network = self.recipe, steps.network
         initial = {name: value.clone() for name, value in network.state_dict().items()}
-        if checkpoint is not None and ranks.agreed(checkpoint.exists()):
+        if checkpoint is not None and ranks.by_first(checkpoint.exists):
             self._load(checkpoint)
         valid = None
         while self.epoch < recipe.epochs and not self._is_out_of_patience():
@@ -177,11 +177,10 @@ class _Training:
             self.best_weights = {name: value.clone() for name, value in state.items()}
 
     def _validate(self) -> Score:
-        found = Score(0.0, 0.0)
-        if ranks.rank() == 0:
-            steps = self.steps
-            found = accuracy(steps.result, self.task, "valid", steps.device, self.recipe.batch)
-        return ranks.agreed(found)
+        steps, batch = self.steps, self.recipe.batch
+        return ranks.by_first(
+            lambda: accuracy(steps.result, self.task, "valid", steps.device, batch)
+        )
 
     def _beats_chance(self, valid: Score | None) -> bool:
         return valid is not None and valid.accuracy > 1 / self.task.classes
