@@ -126,28 +126,30 @@ def _empty(
     shapes: Sequence[int],
     on_device: Tensor | None = None,
 ) -> list[Tensor]:
-    if not inputs or any(x.shape[0] != inputs[0].shape[0] for x in inputs):
-        raise ValueError("inputs: give at least one, all of as many images")
-    for name, tensor, dtype, dims in (
-        *((f"inputs[{i}]", x, torch.float32, 4) for i, x in enumerate(inputs)),
-        ("program", program, torch.int32, 2),
-        ("weights", weights, torch.float32, 1),
-    ):
-        if tensor.dtype != dtype or tensor.dim() != dims:
-            raise ValueError(
-                f"{name}: expected {dtype} of {dims} dimensions, got {tensor.dtype} of "
-                f"{tensor.dim()}"
-            )
+    if not inputs:
+        raise ValueError("inputs: give at least one")
+    samples, device, layout = inputs[0].shape[0], inputs[0].device, torch.channels_last
+    for i, x in enumerate(inputs):
+        _check(f"inputs[{i}]", x, torch.float32, 4)
+        if x.shape[0] != samples:
+            raise ValueError(f"inputs[{i}]: {x.shape[0]} images, where inputs[0] has {samples}")
+    _check("program", program, torch.int32, 2)
+    _check("weights", weights, torch.float32, 1)
     if program.shape[1] != len(_core.PROGRAM_COLUMNS):
         wanted = f"[I, {len(_core.PROGRAM_COLUMNS)}]"
         raise ValueError(f"program: expected {wanted}, got {list(program.shape)}")
     if not shapes or len(shapes) % 3:
         raise ValueError(f"shapes: three numbers for each output, got {len(shapes)}")
-    samples, device, layout = inputs[0].shape[0], inputs[0].device, torch.channels_last
     return [
         torch.empty((samples, *shapes[i : i + 3]), device=device, memory_format=layout)
         for i in range(0, len(shapes), 3)
     ]
+
+
+def _check(name: str, tensor: Tensor, dtype: torch.dtype, dims: int) -> None:
+    if tensor.dtype != dtype or tensor.dim() != dims:
+        got = f"{tensor.dtype} of {tensor.dim()}"
+        raise ValueError(f"{name}: expected {dtype} of {dims} dimensions, got {got}")
 
 
 library.impl("cell", run_program, "CPU")
