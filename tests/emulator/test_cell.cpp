@@ -133,6 +133,27 @@ void what_is_not_a_number_stays_so() {
   }
 }
 
+// A concat whose second part is made of its first: what is read and what is written lie in one
+// pixel, and in one quad.
+void parts_of_one_pixel() {
+  Instruction first = nascore::ragged(Kernel::kCopy, 1);
+  first.in_channels = first.out_channels = first.from_stride = 7;
+  first.in_height = first.out_height = first.in_width = first.out_width = 6;
+  first.from_channel = first.to_channel = first.accumulate = 0;
+  first.weights = first.output = -1;
+  first.to_stride = 16;
+  Instruction second = first;
+  second.input = -1;
+  second.from_stride = 16;
+  second.to_channel = 7;
+  second.relu_after = 1;
+  Instruction all = second;
+  all.in_channels = all.out_channels = all.to_stride = 14;
+  all.to_channel = all.relu_after = all.output = 0;
+  const std::size_t pixels = 36;
+  Problem({first, second, all}, {}, 2, {pixels * 7}, {pixels * 14}).check(true);
+}
+
 // A grid that is smaller than the samples, and none.
 void any_number_of_samples() {
   Instruction at = nascore::ragged(Kernel::kFlatten, 1);
@@ -192,6 +213,7 @@ int main() {
   large_ones();
   networks(slow ? 4 : 12);
   what_is_not_a_number_stays_so();
+  parts_of_one_pixel();
   any_number_of_samples();
   requests_are_dense();
   what_it_cannot_do_is_told();
