@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -81,20 +82,26 @@ def test_networks_give_what_they_give_on_the_cpu(
             assert far(y.cpu(), want) < 1e-5
 
 
-@needs_device
-@pytest.mark.parametrize(("side", "channels"), [(8, 16), (8, 44), (32, 44), (33, 10)])
-def test_a_cell_in_shared_memory_and_in_a_workspace(side: int, channels: int) -> None:
+def a_cell(side: int, channels: int) -> tuple[Fused, list[Tensor]]:
+    """With images for it."""
     stack = CellStack(1, channels, stem_width=channels)
     network = trained(stack.expand(NASNET_A, (3, side, side + 1), 10))
     first, last = network.net.seams[:2]
-    part = Fused(network, (1, first), (last, first))
     draw = torch.Generator().manual_seed(side)
     shapes = [tuple(network.net.rows[row][6:]) for row in (1, first)]
     given = [torch.randn(5, *map(int, shape), generator=draw) for shape in shapes]
+    return Fused(network, (1, first), (last, first)), given
+
+
+@needs_device
+@pytest.mark.parametrize(("side", "channels"), [(8, 16), (8, 44), (32, 44), (33, 10)])
+def test_a_cell_in_shared_memory_and_in_a_workspace(side: int, channels: int) -> None:
+    part, given = a_cell(side, channels)
     on_device = [x.cuda() for x in given]
     wanted = part.exits(*given)
     found = part.cuda().exits(*on_device)
     for y, want in zip(found, wanted, strict=True):
+        assert y.is_cuda
         assert far(y.cpu(), want) < 1e-5
     # Without the copy that the module keeps.
     arguments = (on_device, part.program, part.weights, part.shapes)
@@ -125,6 +132,20 @@ def test_a_graph_captures_it_and_two_streams_run_it() -> None:
                 found.append(fused(still))
         torch.cuda.synchronize()
         assert all(torch.equal(y, found[0]) for y in found)
+
+
+@needs_device
+def test_host_threads_run_cells_that_take_different_shared_memory() -> None:
+    def often(size: tuple[int, int]) -> float:
+        part, given = a_cell(*size)
+        wanted, on_device = part(*given), [x.cuda() for x in given]
+        part.cuda()
+        torch.cuda.synchronize()
+        with torch.cuda.stream(torch.cuda.Stream()):
+            return max(far(part(*on_device).cpu(), wanted) for _ in range(200))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert max(pool.map(often, [(8, 44), (16, 16)])) < 1e-5
 
 
 @needs_device
