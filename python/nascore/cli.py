@@ -15,6 +15,7 @@ from rich.text import Text
 
 import nascore
 from nascore.cli_compare import compare
+from nascore.cli_doctor import doctor
 from nascore.cli_parts import RunArgument, load_task, out
 from nascore.cli_retrain import retrain
 
@@ -45,7 +46,7 @@ TimeLimitOption = Annotated[
 def main() -> None:
     """Runs a command; what a person can mend ends as one line and exit status 2."""
     try:
-        app()
+        app(prog_name="nascore")  # whoever calls it: completion goes by this name
     except Exception as error:
         from nascore.search import RunError  # not at the top: torch takes seconds
 
@@ -56,6 +57,7 @@ def main() -> None:
 
 
 app.command()(compare)
+app.command()(doctor)
 app.command()(retrain)
 
 
