@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
 BLOCK = re.compile(
-    r'((?:^<!-- test: .*? -->\n)*)^```(\w*)(?: title="(.*?)")?\n(.*?)^```$',
+    r"((?:^<!-- test: .*? -->\n)*)"
+    r'^```(\w*)(?: title="(.*?)")?\n(.*?)^```$',
     re.MULTILINE | re.DOTALL,
 )
 # Programs that are not ours: what may be asked of them.
@@ -129,16 +130,9 @@ def test_its_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
                 assert language in ("", "console", "sh", "bash"), f"who runs {language}?"
                 ran.commands(body, marks)
     finally:
-        for name in set(sys.modules) - SYSTEM:
-            if name.startswith("nascore.methods.") or name in {
-                p.stem for p in tmp_path.glob("*.py")
-            }:
-                origin = getattr(sys.modules[name], "__file__", None) or ""
-                if origin.startswith(str(tmp_path)):
-                    del sys.modules[name]
-
-
-SYSTEM = frozenset(sys.modules)
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+                del sys.modules[name]
 
 
 def test_no_block_escapes() -> None:

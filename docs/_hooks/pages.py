@@ -1,4 +1,4 @@
-"""What mkdocs does to a page's Markdown: `{{ settings NAME }}`, `{{ figure NAME }}`, `{{ commands }}`."""
+"""What mkdocs puts into pages: `{{ settings NAME }}`, `{{ figure NAME }}`, `{{ commands }}`."""
 
 from __future__ import annotations
 

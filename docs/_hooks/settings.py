@@ -68,9 +68,9 @@ def rows(name: str, paper: Any, small: Any, prefix: str = "") -> Iterator[Row]:
     for field in fields(paper):
         key = prefix + field.name
         ours, theirs = getattr(paper, field.name), getattr(small, field.name)
-        if not prefix and not name.startswith("space ") and field.name in SPACES:
-            if name != "ghn" or field.name != "dag":
-                continue
+        elsewhere = not prefix and field.name in SPACES and not name.startswith("space ")
+        if elsewhere and (name, field.name) != ("ghn", "dag"):
+            continue
         if is_dataclass(ours):
             yield from rows(name, ours, theirs, f"{key}.")
         else:

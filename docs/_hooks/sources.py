@@ -1,4 +1,4 @@
-"""What settings mean, where their comment does not say it all, and where the papers' values are from.
+"""What settings mean, where their comment leaves it open, and where the papers' values are from.
 
 `CHOICE` is nascore's own value: the paper gives none, or its text was not readable to us.
 `SECONDARY` is one on which reviews and re-implementations agree, while we could not read it in the
