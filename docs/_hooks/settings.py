@@ -31,11 +31,14 @@ SPACES = {
 OFF = {
     "auxiliary": 0.0,
     "clip": None,
+    "cutout": 0,
     "drop_path_depth": False,
     "drop_path_keep": 1.0,
+    "ema": 0.0,
     "label_smoothing": 0.0,
     "levels": (),
     "nesterov": False,
+    "patience": None,
     "validate_last": 1,
 }
 HEAD = "| setting | `paper` | `small` | what it is | source of the paper's value |\n"

@@ -20,7 +20,9 @@ from nascore.files import cache_folder
 # What a user may add, and for what; `pip install 'nascore[NAME]'`.
 EXTRAS = {
     "data": "Hugging Face data sets, folders of images and parquet files",
+    "export": "ONNX files of a winner",
     "report": "drawings of architectures and of comparisons",
+    "tensorboard": "curves of a search or a training",
     "ray": "workers on many machines",
     "postgres": "a run in a database that a team shares",
 }
@@ -35,11 +37,12 @@ def doctor() -> None:
 
     The exit status is 1 where something is broken, 0 where only something optional is missing.
     """
+    there = set(metadata.metadata("nascore").get_all("Provides-Extra", []))
     rows = [
         ("ok", "nascore", f"{nascore.__version__} in {Path(nascore.__file__).parent}"),
         ("ok", "python", f"{platform.python_version()} on {platform.platform()}"),
         *(_tried(name, look) for name, look in _LOOKS.items()),
-        *(_extra(name, purpose) for name, purpose in EXTRAS.items()),
+        *(_extra(name) for name in EXTRAS if name in there),
     ]
     styles = {"ok": "green", "missing": "yellow", "BROKEN": "bold red"}
     for state, what, found in rows:
@@ -148,7 +151,8 @@ _LOOKS: dict[str, Callable[[], Row]] = {
 }
 
 
-def _extra(name: str, purpose: str) -> Row:
+def _extra(name: str) -> Row:
+    purpose = EXTRAS[name]
     if needs := _missing(None, name):
         how = f"pip install 'nascore[{name}]'  for {purpose} (needs {', '.join(needs)})"
         return "missing", f"[{name}]", how
