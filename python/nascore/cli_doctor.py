@@ -104,7 +104,9 @@ def _openmp() -> Row:
     maps = Path("/proc/self/maps")
     if not maps.exists():
         return "ok", "openmp", "not looked at: there is no /proc here"
-    copies = sorted(set(re.findall(r"/\S*lib(?:gomp|omp|iomp5)\S*\.so\S*", maps.read_text())))
+    # scikit-learn has one of its own, under another name.
+    ours = r"/\S*/(?:libgomp\.so|nascore\.libs/libgomp)\S*"
+    copies = sorted(set(re.findall(ours, maps.read_text())))
     wrong = "; torch and the core have one each: install nascore's wheel or source again"
     several = len(copies) > 1
     return "BROKEN" if several else "ok", "openmp", ", ".join(copies) + wrong * several
