@@ -46,7 +46,7 @@ def doctor() -> None:
     ]
     styles = {"ok": "green", "missing": "yellow", "BROKEN": "bold red"}
     for state, what, found in rows:
-        out.print(Text.assemble((f"{state:8}", styles[state]), (f"{what:12}", "bold"), found))
+        out.print(Text.assemble((f"{state:8}", styles[state]), (f"{what:14}", "bold"), found))
     if any(state == "BROKEN" for state, *_ in rows):
         raise SystemExit(1)
 
