@@ -42,6 +42,7 @@ LEVELS = {
     "cli_retrain": 11,
     "cli_targets": 10,
     "cli": 12,
+    "__main__": 13,
 }
 
 
