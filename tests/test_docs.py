@@ -108,6 +108,8 @@ def check_foreign(words: list[str]) -> None:
     if program == "pip":
         for extra in re.findall(r"\[([\w,]+)\]", " ".join(rest)):
             assert set(extra.split(",")) <= EXTRAS, f"no extra {extra}"
+    elif program == "torchrun":
+        assert rest[2:5] == ["-m", "nascore", "retrain"], f"unknown: {' '.join(words)}"
     elif program == "python" and rest[0] != "-m":
         assert (ROOT / rest[0]).exists(), f"no file {rest[0]}"
     else:
