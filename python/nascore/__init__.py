@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nascore.networks.fuse import fuse
     from nascore.networks.models import load_model
     from nascore.results.drawings import draw
-    from nascore.search import open_run
+    from nascore.search import Store, open_run
     from nascore.spaces import (
         Architecture,
         BlockSpace,
@@ -37,6 +37,7 @@ _HOMES = {
     "ChoicesSpace": "nascore.spaces",
     "LayerSpace": "nascore.spaces",
     "Skeleton": "nascore.spaces",
+    "Store": "nascore.search",
     "build": "nascore.networks.build",
     "draw": "nascore.results.drawings",
     "fuse": "nascore.networks.fuse",
@@ -54,6 +55,7 @@ __all__ = [
     "ChoicesSpace",
     "LayerSpace",
     "Skeleton",
+    "Store",
     "build",
     "draw",
     "fuse",
