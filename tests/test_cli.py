@@ -70,16 +70,19 @@ def test_a_search_shows_how_it_goes_and_what_it_found(run: Path) -> None:
     good = [t for t in shown(run)["trials"] if t["status"] == "ok"]
     best = sorted(good, key=lambda trial: -trial["reward"])[:5]
     assert [int(line.split()[0]) for line in lines[2:7]] == [t["number"] for t in best]
-    for trial, line in zip(best, lines[7:], strict=True):
+    for trial, line in zip(best, lines[7:12], strict=True):
         code = json.dumps([tuple(row) for row in trial["architecture"]["code"]])
         assert line.replace(" ", "") == f"{trial['number']}:" + re.sub(
             r"\[(\d[^]]*)\]", r"(\1)", code.replace(" ", "")
         )
+    assert lines[12].split()[:2] == ["Pareto", "front"]
+    on_a_front = {n for front in shown(run)["pareto"].values() for n in front}
+    assert {int(line.split()[0]) for line in lines[13:]} <= on_a_front
 
 
 def test_show_as_json(run: Path) -> None:
     data = shown(run)
-    assert list(data) == ["method", "task", "seed", "trials", "best"]
+    assert list(data) == ["method", "task", "seed", "trials", "best", "pareto"]
     assert (data["method"], data["task"], data["seed"]) == ("blockqnn", "digits", 0)
     keys = ["number", "status", "fidelity", "reward", "metrics", "architecture"]
     assert [list(trial) for trial in data["trials"]] == [keys] * 8

@@ -8,10 +8,13 @@ from dataclasses import replace
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
@@ -21,7 +24,7 @@ from nascore.networks.scoring import Score
 from nascore.results import drawings
 from nascore.results.drawings import draw
 from nascore.results.progress import Progress, decoding, training
-from nascore.results.tables import best_trials, ranking, summary
+from nascore.results.tables import best_trials, front_table, fronts, pareto, ranking, summary
 from nascore.spaces import NASNET_A_PAPER, Architecture, BlockSpace, ChoicesSpace
 from nascore.trial import Evaluation, Proposal, Trial
 
@@ -174,6 +177,67 @@ def test_what_is_predicted_has_a_column_of_its_own_and_comes_after_what_is_measu
     assert lines[0][2:7] == ["val.", "accuracy", "by", "generated", "weights"]
     measured, generated = screen.file.getvalue().splitlines()[1:3]
     assert measured.index("0.7200") < generated.index("0.9000")
+
+
+SPACE = ChoicesSpace((10, 10))
+
+
+def measured(number: int, accuracy: float, macs: float, fidelity: Any = "proxy") -> Trial:
+    name = Evaluation({}, fidelity).accuracy_metric
+    evaluation = Evaluation({name: accuracy, "params": 100.0, "macs": macs}, fidelity)
+    choice = SPACE.architecture((number // 10, number % 10))
+    return Trial(number, Proposal(choice, ()), evaluation, accuracy)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), max_size=25))
+def test_the_pareto_front_is_what_nothing_beats(found: list[tuple[int, int]]) -> None:
+    trials = [measured(i, a / 9, float(macs)) for i, (a, macs) in enumerate(found)]
+    front = pareto(trials, "macs")
+    points = [(t.metrics["macs"], t.evaluation.accuracy) for t in front]
+    assert points == sorted(set(points))
+    everything = {(t.metrics["macs"], t.evaluation.accuracy) for t in trials}
+    for macs, accuracy in everything:
+        beaten = any(
+            m <= macs and a >= accuracy and (m, a) != (macs, accuracy) for m, a in everything
+        )
+        assert ((macs, accuracy) in points) is not beaten
+    for t in front:  # of equals the first
+        same = (t.metrics["macs"], t.evaluation.accuracy)
+        assert t.number == min(i for i, (a, m) in enumerate(found) if (m, a / 9) == same)
+
+
+def test_a_front_compares_what_was_measured_alike() -> None:
+    proxies = [measured(1, 0.5, 10.0), measured(2, 0.7, 20.0), failure(0)]
+    trained = measured(2, 0.9, 20.0, "full")  # the same, trained for longer
+    generated = [measured(i, 0.99, 1.0, "hypernet") for i in range(3, 9)]
+    assert pareto([*proxies, trained, *generated], "macs") == proxies[:2]
+    assert pareto([proxies[0], trained, *generated], "macs") == [trained]  # as many, the surer
+    assert pareto(generated, "macs") == []
+    assert fronts(generated) == {}
+    assert fronts(proxies) == {"params": [proxies[1]], "macs": proxies[:2]}
+    assert pareto(proxies, "latency_ms") == []
+
+
+def test_an_architecture_is_on_a_front_once() -> None:
+    """Though it was timed twice, and from another start is more accurate."""
+    slow, fast = measured(1, 0.8, 30.0), measured(1, 0.7, 10.0)
+    assert pareto([slow, fast, measured(2, 0.75, 20.0)], "macs") == [fast, measured(2, 0.75, 20.0)]
+
+
+def test_the_table_of_fronts() -> None:
+    trials = [measured(i, 0.1 * i, 1000.0 * i**2) for i in range(1, 10)]
+    assert front_table([], 6) is None
+    assert front_table(trials[:1], 6) is None
+    screen = Console(file=StringIO(), width=80)
+    screen.print(front_table(trials, 4), soft_wrap=True)
+    lines = [" ".join(line.split()) for line in screen.file.getvalue().splitlines()]
+    assert lines == [
+        "Pareto front val. accuracy parameters multiply-adds",
+        "9 0.9000 100* 81,000*",
+        "6 0.6000 100 36,000*",
+        "4 0.4000 100 16,000*",
+        "1 0.1000 100 1,000*",
+    ]
 
 
 def test_summary() -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 import nascore
+from nascore import cli_targets as costs
 from nascore.cli_compare import compare
 from nascore.cli_parts import RunArgument, load_task, out
 from nascore.cli_retrain import retrain
@@ -130,6 +131,12 @@ def search(
         ),
     ] = "fixed",
     time_limit: TimeLimitOption = math.inf,
+    latency_ms: costs.Latency = None,
+    device: costs.Device = None,
+    batch: costs.Batch = None,
+    max_params: costs.Params = None,
+    max_macs: costs.Macs = None,
+    constraint: costs.Constraint = None,
 ) -> None:
     """Search with METHOD: propose, train, learn, and keep every result in RUN."""
     from nascore import methods
@@ -137,6 +144,7 @@ def search(
 
     if folder and url:
         raise ValueError(f"out={folder} and store={url}: a run has one place; give one of the two")
+    targets = costs.targets(latency_ms, max_params, max_macs, device, batch, constraint)
     config = methods.config(method, preset)
     if trials is not None:
         config = methods.with_settings(config, [f"trials={trials}"])
@@ -147,6 +155,8 @@ def search(
         config = methods.with_prefix(method, config, prefix)
     data = load_task(task, limit_train, seed)
     plan = methods.build(method, data, config, seed)
+    if targets is not None:
+        plan = methods.with_targets(plan, targets)
     run = url or folder or Path("runs") / f"{method}-{Path(data.name).name}-{seed}"
     meta = {
         **plan.meta,
@@ -174,7 +184,7 @@ def resume(
 ) -> None:
     """Go on with a search that was stopped, by whatever it was."""
     from nascore import methods
-    from nascore.search import RunError, Store
+    from nascore.search import RunError, Store, Targets
 
     with Store.open(run, write=True) as store:
         method, meta = store.meta["method"], store.meta
@@ -185,6 +195,8 @@ def resume(
         if data.fingerprint != meta["fingerprint"]:
             raise RunError(f"the images of {data.name} are no longer those that {run} began with")
         plan = methods.build(method, data, config, meta["seed"])
+        if meta.get("targets"):
+            plan = methods.with_targets(plan, Targets(**meta["targets"]))
         given = {"workers": workers, "executor": executor, "address": address}
         where = meta | {name: value for name, value in given.items() if value is not None}
         with _workers(where) as evaluating:
@@ -244,7 +256,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="All trials, for a program.")] = False,
 ) -> None:
     """What a run has found, also while it runs."""
-    from nascore.results.tables import best_trials
+    from nascore.results.tables import best_trials, fronts
     from nascore.search import open_run, trial_json
 
     with open_run(run) as store:
@@ -255,18 +267,21 @@ def show(
         data = {key: store.meta[key] for key in ("method", "task", "seed")}
         data["trials"] = [trial_json(trial) for trial in trials]
         data["best"] = next(map(trial_json, best_trials(trials, 1)), None)
+        data["pareto"] = {cost: [t.number for t in f] for cost, f in fronts(trials).items()}
         if figures := _figures(store, trials):
             data["figures"] = figures
     typer.echo(json.dumps(data))
 
 
 def _show(store: Store) -> None:
-    from nascore.results.tables import ranking, summary
+    from nascore.results.tables import front_table, ranking, summary
 
     trials = store.evaluated()
     out.print(summary(store.meta, trials))
     if any(trial.evaluation.ok for trial in trials):
         out.print(ranking(trials, 5))
+    if front := front_table(trials, 6):
+        out.print(front)
     if store.meta.get("order") == "arrival" and (staleness := store.staleness()):
         mean = sum(staleness) / len(staleness)
         out.print(f"told between a proposal and its own result: {mean:.1f} results in the mean")

@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 
+def cache_folder() -> Path:
+    """Where what several runs use is kept: NASCORE_CACHE, else `.cache/nascore` at home."""
+    return Path(os.environ.get("NASCORE_CACHE") or Path.home() / ".cache" / "nascore")
+
+
 def write_whole(path: Path, data: bytes | memoryview) -> None:
     """Replaces `path` at once: whoever dies meanwhile leaves the old file. Raises OSError."""
     partial = path.with_name(f"{path.name}.partial")

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from nascore.methods._settings import from_json, with_settings
+from nascore.methods._targets import with_targets
 from nascore.names import unknown
 from nascore.networks.distillation import Taught
 from nascore.search import Search
@@ -30,6 +31,7 @@ __all__ = [
     "taught",
     "with_prefix",
     "with_settings",
+    "with_targets",
 ]
 
 

@@ -88,7 +88,7 @@ def fit(
         try:
             return training.run(checkpoint, on_epoch)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return training.outcome("out of memory", str(error).partition("\n")[0])
 
@@ -319,7 +319,8 @@ def threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory was short, on a GPU or not."""
     # torch's CPU allocator, cuDNN and cuBLAS raise plain RuntimeErrors.
     phrases = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
-from nascore.trial import Trial
+from nascore.trial import FIDELITIES, Trial
 
 # What is measured and what is predicted have columns of their own.
 _COLUMNS = (
@@ -20,7 +20,9 @@ _COLUMNS = (
     ("generated area", "generated_area", ".4f"),
     ("parameters", "params", ",.0f"),
     ("multiply-adds", "macs", ",.0f"),
+    ("latency ms", "latency_ms", ".3f"),
 )
+COSTS = ("params", "macs", "latency_ms")
 
 
 def summary(meta: Mapping[str, Any], trials: Sequence[Trial]) -> str:
@@ -65,6 +67,59 @@ def ranking(trials: Sequence[Trial], n: int) -> Group:
         ]
         table.add_row(str(trial.number), f"{trial.reward:.2f}", *cells)
     return Group(table, *(f"{trial.number:5}: {_short(trial.architecture.text)}" for trial in best))
+
+
+def pareto(trials: Sequence[Trial], cost: str) -> list[Trial]:
+    """The trials that no other matches in accuracy at no more of the metric `cost`, cheapest first.
+
+    Compared is what was measured alike: at the fidelity, generated and predicted ones aside, that
+    most trials have, of equals the surest. Of trials that are equal in both the first is kept.
+    """
+    good = [t for t in trials if t.evaluation.ok and cost in t.metrics]
+    good = [t for t in good if t.evaluation.accuracy_metric == "val_accuracy"]
+    if not good:
+        return []
+    counts = Counter(t.evaluation.fidelity for t in good)
+    most = max(counts, key=lambda fidelity: (counts[fidelity], FIDELITIES.index(fidelity)))
+    alike = [t for t in good if t.evaluation.fidelity == most]
+    front: dict[str, Trial] = {}
+    best = -1.0
+    for trial in sorted(alike, key=lambda t: (t.metrics[cost], -t.evaluation.accuracy, t.number)):
+        if trial.evaluation.accuracy > best:
+            best = trial.evaluation.accuracy
+            front.setdefault(trial.architecture.hash, trial)  # of two measurements the cheaper
+    return list(front.values())
+
+
+def fronts(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+    """The `pareto` front of each of `COSTS` that is known."""
+    found = {cost: pareto(trials, cost) for cost in COSTS}
+    return {cost: front for cost, front in found.items() if front}
+
+
+def front_table(trials: Sequence[Trial], n: int) -> Table | None:
+    """At most `n` trials that are on a front, a star where they are; None where there are not two.
+
+    Of more than `n` the ends and what lies evenly between them, in order of accuracy.
+    """
+    known = fronts(trials)
+    members = {t.number: t for front in known.values() for t in front}
+    if len(members) < 2:
+        return None
+    rows = sorted(members.values(), key=lambda t: (-t.evaluation.accuracy, t.number))
+    if len(rows) > n:
+        rows = [rows[round(i * (len(rows) - 1) / (n - 1))] for i in range(n)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = [c for c in _COLUMNS if c[1] in known]
+    for name in ("Pareto front", "val. accuracy", *(name for name, *_ in columns)):
+        table.add_column(name, justify="right")
+    for trial in rows:
+        cells = [
+            format(trial.metrics[metric], form) + ("*" if trial in known[metric] else " ")
+            for _, metric, form in columns
+        ]
+        table.add_row(str(trial.number), f"{trial.evaluation.accuracy:.4f}", *cells)
+    return table
 
 
 def _short(code: str) -> str:

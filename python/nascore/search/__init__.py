@@ -9,7 +9,14 @@ from nascore.search.cluster import RayWorkers
 from nascore.search.executors import Executor, InProcess, Pool, Watched
 from nascore.search.folder import RunError
 from nascore.search.loop import Run, Search
-from nascore.search.rewards import Accuracy, Area, Compression, EarlyStop
+from nascore.search.rewards import (
+    Accuracy,
+    Area,
+    Compression,
+    Constrained,
+    EarlyStop,
+    Targets,
+)
 from nascore.search.store import Store, trial_json
 from nascore.search.workers import Workers, visible_gpus
 
@@ -18,6 +25,7 @@ __all__ = [
     "Area",
     "AskTell",
     "Compression",
+    "Constrained",
     "EarlyStop",
     "Executor",
     "InProcess",
@@ -27,6 +35,7 @@ __all__ = [
     "RunError",
     "Search",
     "Store",
+    "Targets",
     "Watched",
     "Workers",
     "open_run",

@@ -83,6 +83,7 @@ class Search:
     task: str
     seed: int
     stages: Sequence[Stage]
+    targets: Mapping[str, Any] | None = None  # of costs in the reward, if there are any
 
     @property
     def trials(self) -> int:
@@ -92,7 +93,7 @@ class Search:
     @property
     def meta(self) -> dict[str, Any]:
         """What a store must agree with, to be this search's."""
-        names = ("method", "config", "task", "seed", "trials")
+        names = ("method", "config", "task", "seed", "trials", "targets")
         told = {name: getattr(self, name) for name in names}
         meta: dict[str, Any] = json.loads(json.dumps(told))
         return meta

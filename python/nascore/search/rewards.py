@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from nascore.trial import Evaluation, Job
+from nascore.names import unknown
+from nascore.trial import Evaluation, Job, Reward
 
 
 def early_stop(accuracy: float, mflops: float, density: float, mu: float, rho: float) -> float:
@@ -16,6 +19,15 @@ def early_stop(accuracy: float, mflops: float, density: float, mu: float, rho: f
 def compression(saved: float, accuracy: float, teacher_accuracy: float) -> float:
     """N2N's C (2 - C) A / A_teacher: C is the share of the teacher's parameters that is `saved`."""
     return saved * (2 - saved) * accuracy / teacher_accuracy
+
+
+def cost_factor(cost: float, target: float, alpha: float, beta: float) -> float:
+    """MnasNet's (cost / target)^w, with w = `alpha` up to the target and `beta` above it.
+
+    Tan et al., CVPR 2019, eq. 2 and 3.
+    """
+    ratio = max(cost / target, 1e-6)  # what costs nothing is not worth infinitely much
+    return math.pow(ratio, alpha if ratio <= 1 else beta)
 
 
 @dataclass(frozen=True)
@@ -96,3 +108,84 @@ class Compression:
     def epsilon(self, iteration: int) -> float:
         """How far the limits are not yet in force, 1 to 0."""
         return max(0.0, 1 - iteration / self.anneal) ** 4 if self.anneal else 0.0
+
+
+# MnasNet's alpha and beta. Soft: twice the cost takes 5 % of the reward, on both sides of the
+# target, so that the target is but the cost at which the reward stays as it is. Hard: what is
+# within the target is worth the same, what is above in proportion less.
+_EXPONENTS = {"soft": (-0.07, -0.07), "hard": (0.0, -1.0)}
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What architectures are to cost, one or more of three; the reward follows, as MnasNet's does.
+
+    `latency_ms` is of a batch of `batch` images on `device` of the machine that evaluates. The
+    "soft" constraint, which the paper searches with, prefers the same of two architectures whatever
+    the target is; for a winner within the target take the "hard" one. Raises ValueError where there
+    is no target, or a value that none can have.
+    """
+
+    latency_ms: float | None = None
+    max_params: int | None = None
+    max_macs: int | None = None
+    device: str = "auto"
+    batch: int = 1
+    constraint: Literal["soft", "hard"] = "soft"
+
+    def __post_init__(self) -> None:
+        if not self.of_metrics:
+            raise ValueError("no target: give latency_ms, max_params or max_macs")
+        for name in ("latency_ms", "max_params", "max_macs"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name}={value} must be above 0, and finite")
+        if self.batch < 1:
+            raise ValueError(f"batch={self.batch} must be at least 1 image")
+        if self.latency_ms is None and (self.device, self.batch) != ("auto", 1):
+            raise ValueError("device and batch are those of latency_ms, which is not given")
+        if self.constraint not in _EXPONENTS:
+            raise unknown("constraint", self.constraint, _EXPONENTS)
+
+    @property
+    def of_metrics(self) -> dict[str, float]:
+        """The targets, by the metric that each is of."""
+        found = {
+            "latency_ms": self.latency_ms,
+            "params": self.max_params,
+            "macs": self.max_macs,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def factor(self, metrics: Mapping[str, float]) -> float:
+        """The product of each target's `cost_factor`; ValueError where a cost is not known."""
+        product = 1.0
+        for name, target in self.of_metrics.items():
+            if name not in metrics:
+                raise ValueError(
+                    f"a target of {name}={target:g}, but the evaluator tells no {name!r}; "
+                    f"it tells {', '.join(metrics) or 'nothing'}"
+                )
+            product *= cost_factor(metrics[name], target, *_EXPONENTS[self.constraint])
+        return product
+
+
+@dataclass(frozen=True)
+class Constrained:
+    """Another reward, whose distance from its floor is multiplied by the targets' factor.
+
+    With a floor of 0, which methods have by default, that is MnasNet's reward. A reward below its
+    floor is divided, so that among equals the cheaper one is always the better.
+    """
+
+    reward: Reward
+    targets: Targets
+
+    def __call__(self, job: Job, evaluation: Evaluation) -> float:
+        reward = self.reward(job, evaluation)
+        if not evaluation.ok:
+            return reward
+        floor = self.reward(job, Evaluation({}, evaluation.fidelity, "invalid"))
+        factor = self.targets.factor(evaluation.metrics)
+        gain = reward - floor
+        return floor + (gain * factor if gain > 0 else gain / factor)

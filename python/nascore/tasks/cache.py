@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nascore.files import cache_folder
+
 _FORMAT = 1
 
 
@@ -63,7 +65,7 @@ def store(key: str, open_source: Callable[[Path], Source]) -> Decoded:
 
     `open_source` may use the folder that it is given as scratch space.
     """
-    root = Path(os.environ.get("NASCORE_CACHE") or Path.home() / ".cache" / "nascore") / "tasks"
+    root = cache_folder() / "tasks"
     folder = root / key
     try:
         return read(folder)
