@@ -38,6 +38,7 @@ LEVELS = {
     "__init__": 10,  # it only re-exports, lazily
     "cli_parts": 10,
     "cli_compare": 10,
+    "cli_export": 11,
     "cli_retrain": 11,
     "cli_targets": 10,
     "cli": 12,

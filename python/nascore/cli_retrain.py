@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nascore.cli_parts import RunArgument, load_task, out
+from nascore.cli_parts import RunArgument, command_line, load_task, out
 
 
 def retrain(
@@ -17,6 +17,12 @@ def retrain(
     trial: Annotated[int | None, typer.Option(help="This trial instead of the best.")] = None,
     ensemble: Annotated[
         int | None, typer.Option(metavar="K", help="The mean of the K best instead of one.")
+    ] = None,
+    max_params: Annotated[
+        int | None, typer.Option(help="The best with at most so many parameters.")
+    ] = None,
+    max_macs: Annotated[
+        int | None, typer.Option(help="The best with at most so many multiply-adds.")
     ] = None,
     blocks: Annotated[
         int | None, typer.Option(help="Blocks, or Normal cells, in each group.")
@@ -33,12 +39,13 @@ def retrain(
 ) -> None:
     """Train a found architecture from scratch, bigger or on other data, and test it once."""
     from nascore import methods
+    from nascore.networks.models import note
     from nascore.results.progress import training
     from nascore.retrain import choose, retrain, retrain_ensemble
     from nascore.search import open_run
 
     with open_run(run) as store:
-        meta, chosen = store.meta, choose(store, trial, ensemble)
+        meta, chosen = store.meta, choose(store, trial, ensemble, max_params, max_macs)
     config = methods.config_from_json(meta["method"], meta["config"])
     # NASNet's method has another, larger one for the winner.
     skeleton = getattr(config, "final_skeleton", config.skeleton).resized(blocks, width)
@@ -47,6 +54,8 @@ def retrain(
         limit_train = meta.get("limit_train")
     data = load_task(task or meta["task"], limit_train, meta["seed"])
     name = "model" if ensemble is None else f"ensemble-{ensemble}"
+    if ensemble is None and (trial, max_params, max_macs) != (None, None, None):
+        name = f"model-{chosen[0].number}"
     name = name if task is None else f"{name}-{Path(data.name).name}"
     if model is None and "://" in run:
         raise ValueError(f"out: {run} has no folder for a model; give one")
@@ -68,6 +77,8 @@ def retrain(
             f"{member.path.name}: trial {one.number}, {member.params:,} parameters, "
             f"validation accuracy {member.val_accuracy:.4f}"
         )
+    if found.fresh:
+        note(model, command=command_line())
     done = "Trained" if found.fresh else "Already trained"
     out.print(
         f"{done}: {found.params:,} parameters, {found.macs:,} multiply-adds, "
