@@ -20,18 +20,25 @@ CONFIG = "config.json"
 
 
 def write_hub(
-    folder: Path, model: nn.Module, card: Mapping[str, Any], out: Path, command: str, image: Tensor
+    folder: Path,
+    model: nn.Module,
+    card: Mapping[str, Any],
+    out: Path,
+    module: str,
+    command: str,
+    image: Tensor,
 ) -> None:
     """Makes `out` of the model's `folder`: config, weights, and a card for people, README.md.
 
-    `nascore.load_model` opens it. The latency of one `image` [1, C, H, W] is measured here.
+    `nascore.load_model` opens it; the Python file `module` is to be added. The latency of one `image` [1, C, H, W] is measured here.
     """
     out.mkdir()
     _copy(folder, out)
     for i in range(len(card["architecture"]) if isinstance(card["architecture"], list) else 0):
         member(out, i).mkdir()
         _copy(member(folder, i), member(out, i))
-    (out / "README.md").write_text(_readme(folder, model, card, command, image), encoding="utf-8")
+    text = _readme(folder, model, card, module, command, image)
+    (out / "README.md").write_text(text, encoding="utf-8")
 
 
 def _copy(folder: Path, out: Path) -> None:
@@ -43,7 +50,12 @@ def _copy(folder: Path, out: Path) -> None:
 
 
 def _readme(
-    folder: Path, model: nn.Module, card: Mapping[str, Any], command: str, image: Tensor
+    folder: Path,
+    model: nn.Module,
+    card: Mapping[str, Any],
+    module: str,
+    command: str,
+    image: Tensor,
 ) -> str:
     name, task = folder.resolve().parent.name, card["task"]
     tested = card.get("test_accuracy")
@@ -68,7 +80,6 @@ def _readme(
         "metrics": metrics,
     }
     index = [{"name": name, "results": [result]}]
-    source = folder.resolve().name
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     commands = "\n".join([*_commands(folder, card), command])
     return f"""---
@@ -101,7 +112,7 @@ network = nascore.load_model("FOLDER")  # images are normalised as {CONFIG} says
 Without it, with torch alone:
 
 ```python
-from {source} import load, normalise
+from {module} import load, normalise
 
 logits = load()(normalise(images))  # uint8 images [n, C, H, W]
 ```
