@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -86,8 +87,9 @@ def choose(
     if not best:
         raise ValueError(f"{store.name} has no trial that succeeded; see `nascore show`")
     for name, most in limits.items():
-        least = min(trial.metrics[name] for trial in best)
-        best = [trial for trial in best if trial.metrics[name] <= most]
+        sizes = [trial.metrics.get(name, math.inf) for trial in best]
+        least = min(sizes)
+        best = [trial for trial, size in zip(best, sizes, strict=True) if size <= most]
         if not best:
             raise ValueError(f"max_{name}={most}: the smallest trial left has {least:,.0f}")
     if ensemble is not None and not 2 <= ensemble <= len(best):

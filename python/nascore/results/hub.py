@@ -30,7 +30,8 @@ def write_hub(
 ) -> None:
     """Makes `out` of the model's `folder`: config, weights, and a card for people, README.md.
 
-    `nascore.load_model` opens it; the Python file `module` is to be added. The latency of one `image` [1, C, H, W] is measured here.
+    `nascore.load_model` opens it; the Python file `module` is to be added. The latency of one
+    `image` [1, C, H, W] is measured here.
     """
     out.mkdir()
     _copy(folder, out)
@@ -148,8 +149,8 @@ def _latency(model: nn.Module, image: Tensor) -> str:
         model(image)
         median = timer.blocked_autorange(min_run_time=0.2).median
     return (
-        f"{1000 * median:.2f} ms for one image (median, torch {torch.__version__}, {threads} "
-        f"threads, {_processor()})"
+        f"{1000 * median:.2f} ms for one image (median, torch {torch.__version__}, "
+        f"threads: {threads}, {_processor()})"
     )
 
 
