@@ -1,7 +1,7 @@
 # The commands of the project; CONTRIBUTING.md says what each is for.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help search test gpu-check cuda-table soak bench bench-peers evidence lint format stubs clean
+.PHONY: help search test gpu-check cuda-table soak bench bench-peers evidence lint format stubs docs wheel clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -115,6 +115,18 @@ lint: $(STUBS)
 	$(BIN)/mypy
 	@for stub in $(STUBS); do diff $$stub python/nascore/$$(basename $$stub) || \
 	  { echo "$$(basename $$stub) is out of date: make stubs" >&2; exit 1; }; done
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) 'nascore[docs]'
+	@touch $@
+
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --quiet
+	@echo "The site is in build/site/index.html"
+
+wheel: $(BIN)/pip
+	PYTHON=$(abspath $(BIN))/python .ci/wheel
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .

@@ -13,7 +13,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from bench_cells import STEM, a_network
+from nascore.networks.fuse import Fused
 from nascore.ops import masked_sum
+from torch_routes import Part
 
 _cuda = pytest.importorskip("nascore._cuda", reason="built without CUDA: no nvcc, or turned off")
 pytestmark = [
@@ -168,3 +171,24 @@ def test_convolutions(
     moved = 2 * x.numel() * x.element_size() + 4 * sum(w.numel() for w in weights)
     what = f"{'separable ' if separable else ''}convolution {kernel}x{kernel}, {list(x.shape)}"
     tell(benchmark, f"{what}, {NAMES[dtype]}", routes, moved)
+
+
+@pytest.mark.parametrize(("channels", "side", "samples"), [(16, 8, 1), (16, 8, 1024), (44, 32, 64)])
+def test_cells(benchmark: Any, channels: int, side: int, samples: int) -> None:
+    """The Normal cell of NASNet-A in one launch; torch's rivals are float32 and channels last."""
+    network = a_network(channels, side)
+    seam = network.net.seams[0]
+    fused = Fused(network, (STEM,), (seam,)).cuda()
+    part = Part(network.cuda(), (STEM,), seam).eval().to(memory_format=torch.channels_last)
+    x = torch.randn(samples, channels, side, side, device="cuda")
+    x = x.contiguous(memory_format=torch.channels_last)
+    compiled = torch.compile(part)
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(x), part(x), rtol=1e-2, atol=1e-2)  # TF32
+        routes: dict[str, Callable[[], object]] = {
+            "nascore": lambda: fused(x),
+            "eager": lambda: part(x),
+            "compile": lambda: compiled(x),
+        }
+        moved = 4 * (x.numel() + fused(x).numel() + fused.weights.numel())
+        tell(benchmark, f"NASNet-A cell, {list(x.shape)}", routes, moved)

@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -152,6 +153,69 @@ void bind(py::module_& m, const std::string& suffix) {
   bind_convolutions<T>(m, suffix);
 }
 
+using Sizes = std::vector<std::int64_t>;
+
+// Of the host: checked before anything is computed from it.
+const Instruction* valid(Address program, int count, std::int64_t weights, const Sizes& inputs,
+                         const Sizes& outputs) {
+  const auto* all = at<Instruction>(program);
+  validate(all, count, weights, inputs, outputs);
+  if (std::max(inputs.size(), outputs.size()) > kMaxImages) {
+    throw std::invalid_argument("program: at most " + std::to_string(kMaxImages) +
+                                " inputs and outputs run on CUDA");
+  }
+  if (std::any_of(all, all + count,
+                  [](const Instruction& one) { return one.kernel == Kernel::kBatchNorm; })) {
+    throw std::invalid_argument("program: a batch norm by the batch does not run on CUDA");
+  }
+  return all;
+}
+
+std::size_t cell_room(Address program, int count, std::int64_t weight_floats, std::size_t samples,
+                      const Sizes& input_floats, const Sizes& output_floats) {
+  std::size_t floats = 0;
+  require(cell_workspace(valid(program, count, weight_floats, input_floats, output_floats), count,
+                         samples, &floats));
+  return floats;
+}
+
+void run_cell(Address program, Address on_device, int count, Address weights,
+              std::int64_t weight_floats, std::size_t samples, const Addresses& inputs,
+              const Sizes& input_floats, const Addresses& outputs, const Sizes& output_floats,
+              Address workspace, std::size_t workspace_floats, Address cuda_stream) {
+  if (inputs.size() != input_floats.size() || outputs.size() != output_floats.size()) {
+    throw std::invalid_argument("inputs and outputs: a size for each");
+  }
+  const Instruction* all = valid(program, count, weight_floats, input_floats, output_floats);
+  CellRun run{at<Instruction>(on_device), count, at<float>(weights), samples, {}, {}};
+  for (std::size_t i = 0; i < inputs.size(); ++i) run.inputs[i] = at<float>(inputs[i]);
+  for (std::size_t i = 0; i < outputs.size(); ++i) run.outputs[i] = at<float>(outputs[i]);
+  require(cell(all, run, at<float>(workspace), workspace_floats, stream_at(cuda_stream)));
+}
+
+void bind_cell(py::module_& m) {
+  m.def("cell_workspace", &cell_room, py::arg("program"), py::arg("instructions"),
+        py::arg("weight_floats"), py::arg("samples"), py::arg("input_floats"),
+        py::arg("output_floats"), Release(),
+        "How many floats `cell` wants as its workspace on the current device; arguments as there.");
+  m.def(
+      "cell", &run_cell, py::arg("program"), py::arg("on_device"), py::arg("instructions"),
+      py::arg("weights"), py::arg("weight_floats"), py::arg("samples"), py::arg("inputs"),
+      py::arg("input_floats"), py::arg("outputs"), py::arg("output_floats"), py::arg("workspace"),
+      py::arg("workspace_floats"), py::arg("cuda_stream"), Release(),
+      "Runs a program on float32 images [samples, H, W, C], at most 16 each way.\n\n"
+      "`program` is of the host, `on_device` a copy of it; `input_floats` and `output_floats` are "
+      "of\none sample each. ValueError where an instruction leaves these sizes or is a batch "
+      "norm.");
+  m.def(
+      "cell_shared",
+      [](Address program, int count, std::size_t most) {
+        return cell_shared(at<Instruction>(program), count, most);
+      },
+      py::arg("program"), py::arg("instructions"), py::arg("most"),
+      "Bytes of shared memory of a block for a valid program, where a device allows it `most`.");
+}
+
 }  // namespace
 }  // namespace nascore::cuda
 
@@ -186,6 +250,7 @@ PYBIND11_MODULE(_cuda, m, pybind11::mod_gil_not_used()) {
         "Bytes of shared memory that a block of sep_conv takes; a launch fails where the device\n"
         "allows less to one block.");
   nascore::cuda::bind_masks(m);
+  nascore::cuda::bind_cell(m);
   nascore::cuda::bind<float>(m, "f32");
   nascore::cuda::bind<__half>(m, "f16");
   nascore::cuda::bind<__nv_bfloat16>(m, "bf16");

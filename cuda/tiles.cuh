@@ -177,11 +177,19 @@ ConvLaunch prepare(const T* x, const float* weights, const ConvShape& shape, con
   return launch;
 }
 
+// All that the device has, whatever is asked: host threads may launch one kernel at a time with
+// different sizes.
 template <class Kernel>
 cudaError_t allow_shared(Kernel* kernel, std::size_t bytes) {
   if (bytes <= kFreeShared) return cudaSuccess;
-  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                              static_cast<int>(bytes));
+  int device = 0, most = 0;
+  if (const cudaError_t status = cudaGetDevice(&device)) return status;
+  if (const cudaError_t status =
+          cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device)) {
+    return status;
+  }
+  if (bytes > static_cast<std::size_t>(most)) return cudaErrorInvalidValue;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
 }
 
 }  // namespace nascore::cuda

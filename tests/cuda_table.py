@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from cuda_work import BANDWIDTH, FLOATS, Work, draws, works
+from cuda_work import BANDWIDTH, FLOATS, Work, cell, draws, works
 from nascore import _cuda
 
 ROOT = Path(__file__).parents[1]
@@ -114,8 +114,9 @@ def rows() -> list[Row]:
         values = (
             *(*kernel, architecture, threads[kernel], used["REG"], len(local)),
             *(static, dynamic.get((kernel[0], kernel[2]), 0)),  # narrow ones have none
-            sum(i.startswith("LDG") for i in wide),  # into registers or shared memory
-            sum(i.startswith("STG") for i in wide),
+            # Into registers or shared memory; without G of what may be shared memory itself.
+            sum(i.startswith(("LDG", "LD.")) for i in wide),
+            sum(i.startswith(("STG", "ST.")) for i in wide),
         )
         found.append(dict(zip(COLUMNS, map(str, values), strict=False)))
     for row, blocks in zip(found, occupancies(found), strict=True):
@@ -137,7 +138,11 @@ def occupancies(kernels: list[Row]) -> list[int]:
 
 def all_works() -> list[tuple[str, list[Work]]]:
     """By type."""
-    return [("", draws()), ("float", works("float")), ("bfloat16", works("__nv_bfloat16"))]
+    return [
+        ("", [*draws(), cell()]),
+        ("float", works("float")),
+        ("bfloat16", works("__nv_bfloat16")),
+    ]
 
 
 def as_csv(table: list[Row]) -> str:

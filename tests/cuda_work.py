@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nascore import _cuda
+from nascore import _core, _cuda
+from nascore.spaces import NASNET_A, CellStack
 
 BANDWIDTH = 3.35e12  # bytes/s of an H100 SXM's memory
 FLOATS = 67e12  # float32 operations/s, a multiply-add being two
@@ -106,6 +107,35 @@ def _convolution(name: str, size: int, channels: int) -> Work:
         ),
         *(tiles, shared, (fewest, read * channels * size + tiles * 4 * weights)),
         (2 * pixels * multiplied, 2 * pixels * done),
+    )
+
+
+def cell(samples: int = 256, side: int = 8, channels: int = 16) -> Work:
+    """The Normal cell of NASNet-A; a block's sample needs the weights once, for which the first
+    cache answers the other reads."""
+    net = CellStack(1, channels, stem_width=channels).expand(NASNET_A, (3, side, side), 10)
+    first, last = net.seams[:2]
+    program = net.program([1, first], [last], False)
+    rows = program.instructions
+    macs = done = 0
+    for row in rows.tolist():
+        at = dict(zip(_core.PROGRAM_COLUMNS, row, strict=True))
+        pixels, taps = at["out_height"] * at["out_width"], at["kernel_height"] * at["kernel_width"]
+        given, out = at["in_channels"], at["out_channels"]
+        deep = {"conv": taps * given, "sep_conv": given}
+        name = _core.KERNELS[at["kernel"]]
+        macs += pixels * (out * deep.get(name, taps) + given * taps * (name == "sep_conv"))
+        whole = out + -out % 4
+        done += pixels * (
+            whole * deep.get(name, taps) + (given + -given % 4) * taps * (name == "sep_conv")
+        )
+    images = 4 * sum(c * h * w for c, h, w in (*program.inputs, *program.outputs))
+    weights = 4 * program.weights
+    return Work(
+        *("cell_kernel", "", f"NASNet-A cell, [{samples}, {channels}, {side}, {side}]", samples),
+        _cuda.cell_shared(rows.ctypes.data, len(rows), 163 << 10),
+        (samples * images + weights, samples * (images + weights)),
+        (2 * samples * macs, 2 * samples * done),
     )
 
 

@@ -144,7 +144,7 @@ def a_file(folder: Path) -> None:
         (empty_train_part, "images has images in test, but none in train"),
         (class_without_training_images, "class 'fox' has images, but none to train on"),
         (no_images, "no images in .*images: expected parquet files, or images as CLASS/image.png"),
-        (a_file, "images is a file; give the folder that holds the images"),
+        (a_file, "images is a file; give an .npz file, or a folder of images"),
         (lambda folder: None, "there is no folder .*images; give the path of a folder of images"),
     ],
 )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import method_kit
 import nascore as package
 from cli_kit import nascore, searching, shown
 from nascore import tasks
@@ -76,6 +79,69 @@ def test_retrain_bigger_and_on_other_data(run: Path, tmp_path: Path) -> None:
     assert card["skeleton"]["blocks"] == 2
     assert (card["skeleton"]["stem_width"], card["skeleton"]["widths"]) == (12, [12, 12])
     assert package.load_model(out).training is False
+
+
+def test_retrain_on_larger_images_behind_a_stem_for_them(run: Path) -> None:
+    done = nascore("retrain", run, "--image-size", 17, "--imagenet-stem", "--limit-train", 100)
+    assert (done.status, done.err) == (0, "")
+    card = json.loads((run / "model-17px" / "model.json").read_text())
+    assert card["shape"] == [1, 17, 17]
+    assert (card["skeleton"]["stem_stride"], card["skeleton"]["stem_pool"]) == (2, True)
+    with_stem = package.load_model(run / "model-17px")
+    assert with_stem(torch.zeros(2, 1, 17, 17)).shape == (2, 10)
+
+
+def test_a_network_without_a_stem(tmp_path: Path) -> None:
+    settings = [part for s in method_kit.TINY["layer"] for part in ("--set", s)]
+    search = ("search", "metaqnn", "--task", "digits", "--trials", 1, "--limit-train", 100)
+    done = nascore(*search, "--out", tmp_path / "run", "--set", "batch=1", *settings)
+    assert done.status == 0, done.err
+    done = nascore("retrain", tmp_path / "run", "--imagenet-stem")
+    assert done.status == 2
+    assert "--imagenet-stem: only blocks and cells stand behind a stem of their own" in done.err
+
+
+def test_settings_of_the_recipe(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    chosen = ("--set", "cutout=2", "--set", "ema=0.9", "--set", "lr=0.02", "--patience", 1)
+    done = nascore("retrain", run, "--epochs", 9, "--out", out, "--limit-train", 100, *chosen)
+    assert (done.status, done.err) == (0, "")
+    card = json.loads((out / "model.json").read_text())
+    recipe = card["recipe"]
+    found = [recipe[name] for name in ("epochs", "cutout", "ema", "lr", "patience")]
+    assert found == [9, 2, 0.9, 0.02, 1]
+    assert 1 <= card["epochs"] <= 9
+    for text, message in (
+        ("cutuot=2", "unknown key 'cutuot'; did you mean 'cutout'"),
+        ("ema=2.0", r"ema=2.0 must be in [0, 1)"),
+    ):
+        done = nascore("retrain", run, "--set", text, "--out", tmp_path / "other")
+        assert done.status == 2
+        assert message in done.err
+
+
+def test_curves_for_tensorboard(run: Path, tmp_path: Path) -> None:
+    logs, command = tmp_path / "logs", ("retrain", run, "--limit-train", 100, "--out")
+    how = ("--epochs", 3, "--tensorboard", logs)
+    done = nascore(*command, tmp_path / "model", *how, "--amp")
+    assert (done.status, done.err) == (0, "")
+    card = json.loads((tmp_path / "model" / "model.json").read_text())
+    events = EventAccumulator(str(logs)).Reload()
+    names = {"loss/train", "loss/valid", "accuracy/train", "accuracy/valid", "learning rate"}
+    assert set(events.Tags()["scalars"]) == {*names, "images per second"}
+    for name in (*names, "images per second"):
+        assert [event.step for event in events.Scalars(name)] == [1, 2, 3]
+    last = [event.value for event in events.Scalars("accuracy/valid")][-1]
+    assert last == pytest.approx(card["val_accuracy"])
+
+
+def test_curves_without_tensorboard(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    done = nascore("retrain", run, "--tensorboard", tmp_path, "--out", tmp_path / "model")
+    assert done.status == 2
+    assert "--tensorboard needs tensorboard: pip install 'nascore[tensorboard]'" in done.err
 
 
 def test_retrain_an_ensemble(run: Path) -> None:

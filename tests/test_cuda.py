@@ -6,13 +6,11 @@ from __future__ import annotations
 import ctypes.util
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import nascore
-from nascore import _core
 from nascore.ops import masked_dots, masked_dots_ref, masked_sum, masked_sum_ref
 
 _cuda = pytest.importorskip("nascore._cuda", reason="built without CUDA: no nvcc, or turned off")
@@ -76,59 +74,6 @@ DRAWN = {"drawn": 0, **NOWHERE}
 def test_nothing_to_do_launches_nothing() -> None:
     _cuda.masked_sum_bf16([0, 0], 0, samples=0, size=5, out=0, cuda_stream=0)
     _cuda.draw_k(0, rows=0, n=3, k=2, seed=0, stream=0, counter=0, **DRAWN)
-
-
-# Masks
-
-
-def weights(rows: int, n: int) -> np.ndarray:
-    drawn = np.random.default_rng(n).integers(0, 1 << 16, (rows, n), np.uint32, endpoint=True)
-    drawn[:: max(rows // 7, 1)] = 0  # rows without any weight
-    drawn[1, : n // 2] = 1 << 16
-    return drawn
-
-
-def on_device(array: np.ndarray) -> Tensor:
-    """Torch computes little with uint32; its bits are enough."""
-    return torch.from_numpy(array.view(np.int32)).cuda()
-
-
-@needs_device
-@pytest.mark.parametrize(("rows", "n"), [(1000, 5), (77, 16), (5, 131), (3, 3000), (2, 20000)])
-def test_the_draws_are_those_of_the_cpu(rows: int, n: int) -> None:
-    host = weights(rows, n)
-    given, seed, number, counter = on_device(host), (7 << 40) + 5, 3, (1 << 32) - 2
-    invalid = torch.zeros(1, dtype=torch.int32, device="cuda")
-    end = (invalid.data_ptr(), stream())
-
-    k = min(n, 6)
-    drawn = torch.empty(rows, k, dtype=torch.int32, device="cuda")
-    _cuda.draw_k(given.data_ptr(), rows, n, k, seed, number, counter, drawn.data_ptr(), *end)
-    assert np.array_equal(drawn.cpu().numpy(), _core.draw_k(host, k, seed, number, counter))
-
-    mask = torch.empty(rows, n, dtype=torch.bool, device="cuda")
-    _cuda.draw_bernoulli(given.data_ptr(), rows, n, seed, number, counter, mask.data_ptr(), *end)
-    assert np.array_equal(mask.cpu().numpy(), _core.draw_bernoulli(host, seed, number, counter))
-
-    legal = host % 3 != 0
-    legal[:, 0] = True
-    allowed = torch.from_numpy(legal).cuda()
-    one = torch.empty(rows, dtype=torch.int32, device="cuda")
-    read = (given.data_ptr(), allowed.data_ptr())
-    _cuda.draw_categorical(*read, rows, n, seed, number, counter, one.data_ptr(), *end)
-    assert np.array_equal(
-        one.cpu().numpy(), _core.draw_categorical(host, legal, seed, number, counter)
-    )
-    assert invalid.item() == 0
-
-
-@needs_device
-def test_a_weight_that_is_too_large_is_told() -> None:
-    given = on_device(np.array([[1, (1 << 16) + 1]], np.uint32))
-    invalid, drawn = torch.zeros(2, dtype=torch.int32, device="cuda")[:, None].unbind()
-    end = (drawn.data_ptr(), invalid.data_ptr(), stream())
-    _cuda.draw_k(given.data_ptr(), 1, 2, 1, 0, 0, 0, *end)
-    assert invalid.item() == 1
 
 
 # The masked sum

@@ -38,10 +38,12 @@ LEVELS = {
     "__init__": 10,  # it only re-exports, lazily
     "cli_parts": 10,
     "cli_compare": 10,
+    "cli_doctor": 11,
     "cli_export": 11,
     "cli_retrain": 11,
     "cli_targets": 10,
     "cli": 12,
+    "__main__": 13,
 }
 
 

@@ -305,8 +305,8 @@ def test_training_tells_of_epochs() -> None:
     for terminal in (False, True):
         console = Console(file=StringIO(), force_terminal=terminal, width=120)
         with training(console, 2) as advance:
-            advance(Epoch(1, 1.5, Score(0.25, 1.0)))
-            advance(Epoch(2, 0.5, Score(0.75, 0.5)))
+            advance(Epoch(1, 1.5, Score(0.25, 1.0), 0.5, 0.1, 100.0))
+            advance(Epoch(2, 0.5, Score(0.75, 0.5), 0.5, 0.1, 100.0))
         text = console.file.getvalue()
         assert "loss 0.5000, validation 0.7500" in text
         assert text.startswith("epoch 1/2, loss 1.5000, validation 0.2500\n") is not terminal

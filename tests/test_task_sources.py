@@ -24,7 +24,7 @@ def test_names_are_what_load_takes() -> None:
         ("digts", "unknown task 'digts'; did you mean 'digits'"),
         ("no/such/folder", "there is no folder no/such/folder"),
         ("./nowhere", "there is no folder ./nowhere"),
-        (__file__, "is a file; give the folder"),
+        (__file__, "is a file; give an .npz file, or a folder"),
         ("nobody/nothing", "'nobody/nothing' is no folder here, and no data set"),
     ],
 )
@@ -177,7 +177,7 @@ GREY, CLASSES = pixels(9, 4, 4), np.arange(9) % 3
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"images": GREY / 255}, r"images are float64 \[9, 4, 4\]; they must be uint8"),
+        ({"images": GREY / 2}, r"images are float64 \[9, 4, 4\] from 0 to .*; they must be uint8"),
         ({"images": GREY[0]}, r"images are uint8 \[4, 4\]"),
         ({"labels": CLASSES[:8]}, r"labels are int64 \[8\]; they must be integers \[9\]"),
         ({"labels": CLASSES / 2}, "labels are float64"),

@@ -207,6 +207,10 @@ def test_other_errors_are_raised(digits: Task) -> None:
     assert torch.get_num_threads() == threads
 
 
+def untimed(epoch: Epoch) -> Epoch:
+    return epoch._replace(images_per_s=0.0)
+
+
 class StoppedError(Exception):
     """Stands for a kill between two epochs."""
 
@@ -237,7 +241,10 @@ def test_resume_is_exact(digits: Task, tmp_path: Path, optimizer: str, factor: f
     assert done.epochs == unbroken.epochs
     assert [e.done for e in seen] == [1, 2, 3, 4]
     # Each kill came when an epoch had been told and not yet kept, so it was done again.
-    assert again == [seen[0], seen[1], seen[1], seen[2], seen[2], seen[3]]
+    order = [seen[i] for i in (0, 1, 1, 2, 2, 3)]
+    assert [e._replace(images_per_s=0) for e in again] == [
+        e._replace(images_per_s=0) for e in order
+    ]
     assert fit(parts, digits, recipe, 1, "cpu", checkpoint=file).valid == unbroken.valid
 
 

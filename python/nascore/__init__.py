@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nascore.networks.models import load_model
     from nascore.results.drawings import draw
     from nascore.results.export import export
-    from nascore.search import open_run
+    from nascore.search import Store, open_run
     from nascore.spaces import (
         Architecture,
         BlockSpace,
@@ -38,6 +38,7 @@ _HOMES = {
     "ChoicesSpace": "nascore.spaces",
     "LayerSpace": "nascore.spaces",
     "Skeleton": "nascore.spaces",
+    "Store": "nascore.search",
     "build": "nascore.networks.build",
     "draw": "nascore.results.drawings",
     "export": "nascore.results.export",
@@ -56,6 +57,7 @@ __all__ = [
     "ChoicesSpace",
     "LayerSpace",
     "Skeleton",
+    "Store",
     "build",
     "draw",
     "export",

@@ -8,6 +8,9 @@ import collections.abc
 
 __all__: list[str] = [
     "ConvShape",
+    "cell",
+    "cell_shared",
+    "cell_workspace",
     "conv_bf16",
     "conv_f16",
     "conv_f32",
@@ -58,6 +61,45 @@ class ConvShape:
         relu_after: bool = False,
         accumulate: bool = False,
     ) -> None: ...
+
+def cell(
+    program: int,
+    on_device: int,
+    instructions: int,
+    weights: int,
+    weight_floats: int,
+    samples: int,
+    inputs: collections.abc.Sequence[int],
+    input_floats: collections.abc.Sequence[int],
+    outputs: collections.abc.Sequence[int],
+    output_floats: collections.abc.Sequence[int],
+    workspace: int,
+    workspace_floats: int,
+    cuda_stream: int,
+) -> None:
+    """
+    Runs a program on float32 images [samples, H, W, C], at most 16 each way.
+
+    `program` is of the host, `on_device` a copy of it; `input_floats` and `output_floats` are of
+    one sample each. ValueError where an instruction leaves these sizes or is a batch norm.
+    """
+
+def cell_shared(program: int, instructions: int, most: int) -> int:
+    """
+    Bytes of shared memory of a block for a valid program, where a device allows it `most`.
+    """
+
+def cell_workspace(
+    program: int,
+    instructions: int,
+    weight_floats: int,
+    samples: int,
+    input_floats: collections.abc.Sequence[int],
+    output_floats: collections.abc.Sequence[int],
+) -> int:
+    """
+    How many floats `cell` wants as its workspace on the current device; arguments as there.
+    """
 
 def conv_bf16(x: int, weights: int, bias: int, shape: ConvShape, y: int, cuda_stream: int) -> None:
     """

@@ -16,6 +16,7 @@ from rich.text import Text
 import nascore
 from nascore import cli_targets as costs
 from nascore.cli_compare import compare
+from nascore.cli_doctor import doctor
 from nascore.cli_export import export
 from nascore.cli_parts import RunArgument, command_line, load_task, out
 from nascore.cli_retrain import retrain
@@ -47,7 +48,7 @@ TimeLimitOption = Annotated[
 def main() -> None:
     """Runs a command; what a person can mend ends as one line and exit status 2."""
     try:
-        app()
+        app(prog_name="nascore")  # whoever calls it: completion goes by this name
     except Exception as error:
         from nascore.search import RunError  # not at the top: torch takes seconds
 
@@ -58,6 +59,7 @@ def main() -> None:
 
 
 app.command()(compare)
+app.command()(doctor)
 app.command()(retrain)
 app.command()(export)
 

@@ -25,9 +25,11 @@ def command_line() -> str:
     return shlex.join(["nascore", *sys.argv[1:]])
 
 
-def load_task(task: str, limit_train: int | None, seed: int) -> Task:
+def load_task(task: str, limit_train: int | None, seed: int, image_size: int | None = None) -> Task:
     from nascore import tasks
     from nascore.results.progress import decoding
 
     with decoding(out) as progress:
-        return tasks.load(task, limit_train=limit_train, seed=seed, progress=progress)
+        return tasks.load(
+            task, limit_train=limit_train, seed=seed, image_size=image_size, progress=progress
+        )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nascore.cli_parts import RunArgument, command_line, load_task, out
+
+if TYPE_CHECKING:
+    from nascore.spaces import AnySkeleton, CellStack, Skeleton
 
 
 def retrain(
@@ -31,16 +34,46 @@ def retrain(
         int | None,
         typer.Option(help="Channels of the first group; the others follow in proportion."),
     ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Resize the images: pixels of their shorter side.")
+    ] = None,
+    imagenet_stem: Annotated[
+        bool, typer.Option("--imagenet-stem", help="A stem for images of about 224 pixels.")
+    ] = False,
     epochs: Annotated[int | None, typer.Option(help="Epochs of training.")] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Stop after so many epochs without a better one; keep the best."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Of the recipe: ema=0.999, cutout=8."),
+    ] = None,
     limit_train: Annotated[int | None, typer.Option(help="Use this many training images.")] = None,
+    amp: Annotated[
+        bool | None,
+        typer.Option("--amp/--no-amp", help="Train in bfloat16; by default on a GPU only."),
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Have torch.compile translate the training first.")
+    ] = False,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Curves for TensorBoard (extra).")
+    ] = None,
     model: Annotated[
         Path | None, typer.Option("--out", metavar="MODEL", help="The model's folder.")
     ] = None,
 ) -> None:
-    """Train a found architecture from scratch, bigger or on other data, and test it once."""
+    """Train a found architecture from scratch, bigger or on other data, and test it once.
+
+    On several GPUs: torchrun --nproc-per-node N -m nascore retrain RUN
+    """
     from nascore import methods
+    from nascore.networks import Epoch, ranks
+    from nascore.networks.execution import Execution
     from nascore.networks.models import note
     from nascore.results.progress import training
+    from nascore.results.training_log import training_log
     from nascore.retrain import choose, retrain, retrain_ensemble
     from nascore.search import open_run
 
@@ -49,35 +82,55 @@ def retrain(
     config = methods.config_from_json(meta["method"], meta["config"])
     # NASNet's method has another, larger one for the winner.
     skeleton = getattr(config, "final_skeleton", config.skeleton).resized(blocks, width)
-    recipe = config.final if epochs is None else replace(config.final, epochs=epochs)
+    if imagenet_stem:
+        skeleton = _with_imagenet_stem(skeleton)
+    recipe = methods.with_settings(config.final, settings or [])
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    if patience is not None:
+        recipe = replace(recipe, patience=patience)
     if task is None and limit_train is None:
         limit_train = meta.get("limit_train")
-    data = load_task(task or meta["task"], limit_train, meta["seed"])
-    name = "model" if ensemble is None else f"ensemble-{ensemble}"
-    if ensemble is None and (trial, max_params, max_macs) != (None, None, None):
-        name = f"model-{chosen[0].number}"
-    name = name if task is None else f"{name}-{Path(data.name).name}"
     if model is None and "://" in run:
         raise ValueError(f"out: {run} has no folder for a model; give one")
-    model = model or Path(run) / name
-    architectures = [one.architecture for one in chosen]
-    plan = (data, skeleton, recipe, meta["seed"], model)
-    taught = methods.taught(meta["method"], config, Path(run), data)
-    with training(out, recipe.epochs * len(chosen)) as advance:
-        try:
-            if ensemble is None:
-                found = retrain(architectures[0], *plan, on_epoch=advance, taught=taught)
-            else:
-                found = retrain_ensemble(architectures, *plan, on_epoch=advance, taught=taught)
-        except KeyboardInterrupt:
-            out.print("\nStopped; the same command goes on from the last whole epoch.")
-            raise SystemExit(130) from None
+    with ranks.joined():
+        out.quiet = ranks.rank() > 0
+        data = load_task(task or meta["task"], limit_train, meta["seed"], image_size)
+        if model is None:
+            name = "model" if ensemble is None else f"ensemble-{ensemble}"
+            if ensemble is None and (trial, max_params, max_macs) != (None, None, None):
+                name = f"model-{chosen[0].number}"
+            name = name if task is None else f"{name}-{Path(data.name).name}"
+            model = Path(run) / (name if image_size is None else f"{name}-{image_size}px")
+        architectures = [one.architecture for one in chosen]
+        plan = (data, skeleton, recipe, meta["seed"], model)
+        how: dict[str, Any] = {
+            "taught": methods.taught(meta["method"], config, Path(run), data),
+            "execution": Execution(amp, compiled),
+        }
+        with (
+            training_log(tensorboard) as log,
+            training(out, recipe.epochs * len(chosen)) as advance,
+        ):
+
+            def told(epoch: Epoch) -> None:
+                advance(epoch)
+                log(epoch)
+
+            try:
+                if ensemble is None:
+                    found = retrain(architectures[0], *plan, on_epoch=told, **how)
+                else:
+                    found = retrain_ensemble(architectures, *plan, on_epoch=told, **how)
+            except KeyboardInterrupt:
+                out.print("\nStopped; the same command goes on from the last whole epoch.")
+                raise SystemExit(130) from None
     for one, member in zip(chosen, found.members, strict=bool(found.members)):
         out.print(
             f"{member.path.name}: trial {one.number}, {member.params:,} parameters, "
             f"validation accuracy {member.val_accuracy:.4f}"
         )
-    if found.fresh:
+    if found.fresh and not out.quiet:  # of several processes, one
         note(model, command=command_line())
     done = "Trained" if found.fresh else "Already trained"
     out.print(
@@ -86,3 +139,11 @@ def retrain(
     )
     out.print(f"Test accuracy {found.test_accuracy:.4f} on {data.name}", style="bold")
     out.print(f"The model is in {model}; in Python: nascore.load_model({str(model)!r})")
+
+
+def _with_imagenet_stem(skeleton: AnySkeleton) -> Skeleton | CellStack:
+    from nascore.spaces import CellStack, Skeleton
+
+    if not isinstance(skeleton, (CellStack, Skeleton)):
+        raise ValueError("--imagenet-stem: only blocks and cells stand behind a stem of their own")
+    return skeleton.with_imagenet_stem()

@@ -24,9 +24,11 @@ from nascore.networks import (
     build_net,
     exit_scores,
     fit,
+    ranks,
     require_parts,
 )
 from nascore.networks.distillation import Taught
+from nascore.networks.execution import Execution
 from nascore.networks.models import CARD, WEIGHTS, load_model, member, read_card
 from nascore.results.tables import best_trials
 from nascore.search import RunError, Store, folder
@@ -108,20 +110,24 @@ def retrain(
     device: str | torch.device = "auto",
     on_epoch: Callable[[Epoch], None] | None = None,
     taught: Taught | None = None,
+    execution: Execution | None = None,
 ) -> Retrained:
     """Trains on the train part, measures the test part once at the end, writes the folder `out`.
 
     With `taught` it learns from a teacher instead of from labels. A training that stopped goes on
     from its last epoch; a finished one is not repeated. Of a network with exits, `test_exits` of
-    `model.json` has the multiply-adds and the test accuracy of each. Raises ValueError where `out`
-    holds another training, or `recipe` trains what the network has not; RunError where the
-    training failed.
+    `model.json` has the multiply-adds and the test accuracy of each. Several processes train
+    together as `fit` has it; the first tests and writes. Raises ValueError where `out` holds
+    another training, or `recipe` trains what the network has not; RunError where the training
+    failed.
     """
     out = Path(out)
     with _to_ourselves(out):
-        plan = (task, skeleton, recipe, seed, out, device, on_epoch, taught)
+        plan = (task, skeleton, recipe, seed, out, device, on_epoch, taught, execution)
         card, fresh = _train(architecture, *plan)
-        _test(out, card, task, device)
+        if ranks.rank() == 0:
+            _test(out, card, task, device)
+        card = ranks.agreed(card)
     return Retrained(**_trained(card, out, fresh), test_accuracy=card["test_accuracy"])
 
 
@@ -135,11 +141,18 @@ def retrain_ensemble(
     device: str | torch.device = "auto",
     on_epoch: Callable[[Epoch], None] | None = None,
     taught: Taught | None = None,
+    execution: Execution | None = None,
 ) -> Retrained:
     """Trains each of `architectures` in a folder below `out`; the test part is for all together.
 
-    Goes on and raises as `retrain` does. `on_epoch` counts the epochs of all members.
+    Goes on and raises as `retrain` does, but in one process. `on_epoch` counts the epochs of all
+    members.
     """
+    if ranks.count() > 1:
+        raise ValueError(
+            f"ensemble: its members are trained one by one, not by {ranks.count()} processes; run "
+            "it without torchrun"
+        )
     out = Path(out)
     card = _card(architectures, task, skeleton, recipe, seed)
     members = []
@@ -154,7 +167,7 @@ def retrain_ensemble(
                     on_epoch(epoch._replace(done=before + epoch.done))
 
             with _to_ourselves(path):
-                plan = (task, skeleton, recipe, seed, path, device, count, taught)
+                plan = (task, skeleton, recipe, seed, path, device, count, taught, execution)
                 its_card, fresh = _train(architecture, *plan)
             members.append(Trained(**_trained(its_card, path, fresh)))
         if fresh := "test_accuracy" not in kept or any(member.fresh for member in members):
@@ -178,19 +191,22 @@ def _train(
     device: str | torch.device,
     on_epoch: Callable[[Epoch], None] | None,
     taught: Taught | None,
+    execution: Execution | None,
 ) -> tuple[dict[str, Any], bool]:
     """The card of a folder that holds the trained network, and whether that took a training."""
     card = _card([architecture], task, skeleton, recipe, seed)
     if taught is not None:
         card["distillation"] = asdict(taught.distillation)
     card["architecture"] = architecture.to_json()
-    kept = _kept(out, card)
-    if "val_accuracy" in kept and (out / WEIGHTS).exists():
+    first = ranks.rank() == 0
+    kept = ranks.agreed(_kept(out, card) if first else {})
+    if ranks.agreed("val_accuracy" in kept and (out / WEIGHTS).exists()):
         return kept, False
     net = skeleton.expand(architecture, task.shape, task.classes)
     network = build_net(net, seed, recipe.init)
     require_parts(network, recipe)
-    _write_card(out, card)
+    if first:
+        _write_card(out, card)
     fitted = fit(
         network,
         task,
@@ -200,6 +216,7 @@ def _train(
         checkpoint=out / CHECKPOINT,
         on_epoch=on_epoch,
         loss=taught,
+        execution=execution,
     )
     if fitted.valid is None:
         raise RunError(
@@ -207,6 +224,9 @@ def _train(
             "try a smaller network, batch or learning rate in another folder"
         )
     card["val_accuracy"] = fitted.valid.accuracy
+    card["epochs"] = fitted.epochs
+    if not first:
+        return card, True
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     write_whole(out / WEIGHTS, safetensors.torch.save(state))
     _write_card(out, card)
@@ -280,6 +300,10 @@ def _write_card(out: Path, card: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _to_ourselves(out: Path) -> Iterator[None]:
+    """Of several processes the first has the folder for all."""
+    if ranks.rank():
+        yield
+        return
     folder.make(out)
     file = folder.lock(out)
     try:

@@ -130,6 +130,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid configuration argument";
     case cudaErrorLaunchFailure:
       return "unspecified launch failure";
+    case cudaErrorNotSupported:
+      return "operation not supported";
   }
   return "unknown error";
 }

@@ -17,6 +17,7 @@ struct Float16 {
 
   Float16() = default;
   Float16(float value) : bits(rounded(value)) {}
+  EMULATOR_COPIES(Float16)
   operator float() const {
     // The float of the same fraction and exponent field is off by a power of 2.
     const std::uint32_t shifted = static_cast<std::uint32_t>(bits & 0x7FFF) << (23 - Mantissa);

@@ -1,3 +1,4 @@
+#include <cuda_fp16.h>
 #include <cuda_pipeline.h>
 #include <cuda_runtime.h>
 
@@ -123,6 +124,32 @@ __global__ void leave_shared_kernel(float* out) {
   *out = tile[threadIdx.x + 1];
 }
 
+__device__ float4 alike(float x) { return make_float4(x, x, x, x); }
+__device__ float first_of(float4 quad) { return quad.x; }
+
+// The block's threads meet at x[0]: each stores there what a call returns, or passes what is there
+// to one, unless it is the one that writes to it.
+__global__ void share_structs_kernel(Sharing how, float4* x, __half* y) {
+  const unsigned t = threadIdx.x;
+  const float value = static_cast<float>(t);
+  if (how == Sharing::kStoreFour) {
+    x[0] = alike(value);
+  } else if (how == Sharing::kStoreHalf) {
+    y[0] = __float2half_rn(value);
+  } else if (how == Sharing::kPassFour) {
+    if (t == 0) {
+      x[0].x = 1;
+    } else {
+      x[t].x = first_of(x[0]);
+    }
+  } else if (t == 0) {
+    const __half one = __float2half_rn(1);
+    y[0] = one;
+  } else {
+    x[t].x = __half2float(y[0]);
+  }
+}
+
 __global__ void write_bytes_kernel(bool* out) { out[threadIdx.x] = threadIdx.x % 3 == 0; }
 
 __global__ void write_kernel(float* out) {
@@ -187,6 +214,12 @@ cudaError_t reverse_later(const float* x, float* y, int floats, int zeros_from, 
 
 cudaError_t leave_shared(float* out) {
   NASCORE_LAUNCH(leave_shared_kernel, 1, 1, sizeof(float), kStream, out);
+  return cudaGetLastError();
+}
+
+cudaError_t share_structs(Sharing how, float* x, void* y) {
+  NASCORE_LAUNCH(share_structs_kernel, 1, 32, 0, kStream, how, reinterpret_cast<float4*>(x),
+                 static_cast<__half*>(y));
   return cudaGetLastError();
 }
 

@@ -34,6 +34,10 @@ cudaError_t reverse_later(const float* x, float* y, int floats, int zeros_from, 
 // Reads one element beyond dynamic shared memory.
 cudaError_t leave_shared(float* out);
 
+// Threads that race for the first float4 of x [32 * 4], or for the half y.
+enum class Sharing { kStoreFour, kStoreHalf, kPassFour, kPassHalf };
+cudaError_t share_structs(Sharing how, float* x, void* y);
+
 // Neighbouring threads write neighbouring bytes of a word.
 cudaError_t write_bytes(bool* out);
 

@@ -100,7 +100,8 @@ std::string name_of(const void* kernel) {
   return name ? name.get() : function->name;
 }
 
-// A return address belongs to the line of the call before it. addr2line comes with g++.
+// A return address belongs to the line of the call before it; of those that it is inlined into, the
+// first that is not of the emulator's own types. addr2line comes with g++.
 const std::string& line_of(const void* code) {
   static std::map<const void*, std::string> known;
   std::string& line = known[code];
@@ -109,7 +110,9 @@ const std::string& line_of(const void* code) {
   char path[4096] = "", command[4200], output[4200] = "";
   if (readlink("/proc/self/exe", path, sizeof path - 1) < 0) return line;
   const auto at = reinterpret_cast<std::uintptr_t>(code) - place().base - 1;
-  std::snprintf(command, sizeof command, "addr2line -e '%s' %#zx", path, at);
+  std::snprintf(command, sizeof command,
+                "addr2line -ie '%s' %#zx | grep -v -e vector_types.h -e low_precision.hpp", path,
+                at);
   if (FILE* pipe = popen(command, "r")) {
     if (std::fgets(output, sizeof output, pipe)) line = {output, std::strcspn(output, " \n")};
     pclose(pipe);

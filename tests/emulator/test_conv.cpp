@@ -33,13 +33,13 @@ void test(const ConvShape& shape, std::size_t shift, bool with_bias) {
 
 // 16 channels at once are half of a 16-bit pixel's 64 bytes where its border is wide.
 template <class T>
-void test_traffic(const ConvShape& shape, const char* name) {
+void test_traffic(const ConvShape& shape, double conflicts, const char* name) {
   const Convolution<T> problem(shape, 0);
   const Array<float> weights(random_floats(
       size_of(shape.kernel_h, shape.kernel_w, shape.in_channels, shape.out_channels), 2));
   Array<T> y(problem.before);
-  check_traffic("conv, " + said(shape) + ", " + name, due_bytes<T>(shape, weights.size()), 1.08, 0,
-                [&] {
+  check_traffic("conv, " + said(shape) + ", " + name, due_bytes<T>(shape, weights.size()), 1.08,
+                conflicts, [&] {
                   nascore::cuda::conv<T>(problem.x.data(), weights.data(), nullptr, shape, y.data(),
                                          kNoStream);
                 });
@@ -67,8 +67,9 @@ void test_type(const char* name) {
   Numbers numbers(9);
   for (int i = 0; i < 3; ++i) test<T>(random_shape(numbers), numbers.next() % 2, true);
 
-  test_traffic<T>(shape_of(1, 16, 16, 16, 32, 3, 3, 1, 1), name);
-  test_traffic<T>(shape_of(1, 16, 16, 16, 32, 7, 7, 2, 1), name);
+  test_traffic<T>(shape_of(1, 16, 16, 16, 32, 3, 3, 1, 1), 0, name);
+  // Of 8 channels at once, a row of lanes that store four pixels meets in their banks.
+  test_traffic<T>(shape_of(1, 16, 16, 16, 32, 7, 7, 2, 1), 0.01, name);
 }
 
 void test_sizes() {

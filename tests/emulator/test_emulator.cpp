@@ -120,6 +120,20 @@ void test_beyond_shared() {
 #endif
 }
 
+// g++ says nothing of them where a struct is copied freely.
+void test_races_for_structs() {
+  using emulator::Sharing;
+  Array<float> x(32 * 4);
+  Array<__half> y(1);
+  for (const Sharing how :
+       {Sharing::kStoreFour, Sharing::kStoreHalf, Sharing::kPassFour, Sharing::kPassHalf}) {
+    CHECK_EQ(emulator::share_structs(how, x.data(), y.data()), cudaSuccess);
+    if (!emulator::sees_accesses()) continue;
+    CHECK(emulator::problems()[0].find("samples.cu:") != std::string::npos);
+    check_problem("race between two threads of a block");
+  }
+}
+
 void test_limits() {
   Array<float> out(1);
   CHECK_EQ(emulator::with_threads(1, 1024, out.data()), cudaSuccess);
@@ -213,5 +227,6 @@ int main() {
   test_meetings();
   test_asynchronous_copies();
   test_beyond_shared();
+  test_races_for_structs();
   test_limits();
 }

@@ -9,7 +9,7 @@ import numpy as np
 from nascore import _core
 from nascore.evaluators.train import TrainEvaluator
 from nascore.networks.distillation import Distillation, lesson
-from nascore.networks.training import Loss
+from nascore.networks.steps import Loss
 from nascore.search.folder import RunError
 from nascore.spaces import Architecture
 from nascore.trial import Evaluation, Job

@@ -14,7 +14,7 @@ from nascore._core import Net
 from nascore.evaluators.costs import known
 from nascore.networks import Network, Recipe, area, build_net, exit_scores, fit, require_parts
 from nascore.networks.scoring import find_device
-from nascore.networks.training import Loss
+from nascore.networks.steps import Loss
 from nascore.networks.weights import copy_weights, save_weights
 from nascore.search.folder import RunError, unwritable
 from nascore.spaces import AnySkeleton, Architecture

@@ -18,13 +18,13 @@ _CONVOLUTION, _SEPARABLE, _COPY = map(_core.KERNELS.index, ("conv", "sep_conv", 
 
 
 class Fused(nn.Module):
-    """The same function as `network` in evaluation, with its weights as they were, on a CPU.
+    """The same function as `network` in evaluation, with its weights as they were.
 
-    Batch norms without running statistics go by each batch.
+    Batch norms without running statistics go by each batch, which only a CPU does.
     """
 
-    program: Tensor
     weights: Tensor
+    on_device: Tensor
 
     def __init__(
         self,
@@ -49,7 +49,8 @@ class Fused(nn.Module):
                 _pack(int(kernel), module, channel, packed.numpy()[at:])
         self.given = program.inputs
         self.shapes = [size for shape in program.outputs for size in shape]
-        self.register_buffer("program", torch.from_numpy(instructions))
+        self.program = torch.from_numpy(instructions)  # stays on the CPU, which reads it too
+        self.register_buffer("on_device", self.program, persistent=False)
         self.register_buffer("weights", packed)
 
     def exits(self, *images: Tensor) -> list[Tensor]:
@@ -62,9 +63,9 @@ class Fused(nn.Module):
                 raise ValueError(f"images: expected [n, C, H, W] of {wanted}, got {list(x.shape)}")
         # Torch's dispatcher takes longer than a small cell does; what traces has to see it.
         is_traced: Any = torch.jit.is_tracing  # type: ignore[attr-defined]  # it is public
-        traces = torch.compiler.is_compiling() or is_traced()
-        run = cell if traces else run_program
-        found = run(images, self.program, self.weights, self.shapes)
+        dispatched = torch.compiler.is_compiling() or is_traced() or self.weights.is_cuda
+        run = cell if dispatched else run_program
+        found = run(images, self.program, self.weights, self.shapes, self.on_device)
         return [y.flatten(1) if y.shape[2] == y.shape[3] == 1 else y for y in found]
 
     def forward(self, *images: Tensor) -> Tensor:
@@ -73,9 +74,10 @@ class Fused(nn.Module):
 
 
 def fuse(module: nn.Module) -> Fused:
-    """`module` for inference on a CPU: every row of it on the core's kernels, in one call.
+    """`module` for inference: every row of it on the core's kernels, in one call.
 
-    Raises ValueError where it is no network of nascore.
+    On a CPU, or after `.to("cuda")` in one launch there. Raises ValueError where it is no network
+    of nascore.
     """
     if type(module) is not Network:  # one that draws its edges is another function each time
         raise ValueError(

@@ -163,10 +163,17 @@ class DropPath(nn.Module):
     def __init__(self, row: Row) -> None:
         super().__init__()
         self.depth = row.kernel / row.stride  # (l + 1) / L in the l-th of L cells
-        self.keep = 1.0  # training sets it
+        # Training sets it; as a tensor [] in a compiled network, which is translated anew for every
+        # other number.
+        self.keep: float | Tensor = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.keep == 1.0:
+        if not self.training:
+            return x
+        if isinstance(self.keep, Tensor):
+            kept = torch.rand((len(x), 1, 1, 1), device=x.device) < self.keep
+            return x * (kept / self.keep).to(x.dtype)
+        if self.keep == 1.0:
             return x
         return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(self.keep).div_(self.keep)
 

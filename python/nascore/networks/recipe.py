@@ -13,7 +13,11 @@ Init = Literal["he", "xavier"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training. Drops are fractions of `epochs`, so a longer or shorter one keeps its shape."""
+    """A training. Drops are fractions of `epochs`, so a longer or shorter one keeps its shape.
+
+    With `patience` the weights of the most accurate epoch are kept, whether training ends early or
+    not.
+    """
 
     epochs: int
     batch: int
@@ -35,6 +39,9 @@ class Recipe:
     auxiliary: float = 0.0  # weight of the loss of an auxiliary head
     drop_path_keep: float = 1.0  # of NASNet's paths, at the end; falls there linearly from 1
     drop_path_depth: bool = False  # fall less in earlier cells, as in the released code
+    cutout: int = 0  # side of the square hole in each training image, in pixels; 0: none
+    ema: float = 0.0  # decay of moving averages of the weights, which are then what counts; 0: none
+    patience: int | None = None  # epochs without a better validation accuracy until training ends
     threads: int = 1  # fixed, because other numbers round sums differently
 
     @classmethod
@@ -72,6 +79,9 @@ class Recipe:
             ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
             ("auxiliary", 0 <= self.auxiliary < math.inf, "0 or more"),
             ("drop_path_keep", 0 < self.drop_path_keep <= 1, "in (0, 1]"),
+            ("cutout", self.cutout >= 0, "0 or more"),
+            ("ema", 0 <= self.ema < 1, "in [0, 1)"),
+            ("patience", self.patience is None or self.patience >= 1, "at least 1, or None"),
             ("threads", self.threads >= 1, "at least 1"),
         ):
             if not holds:

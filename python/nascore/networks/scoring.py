@@ -128,11 +128,14 @@ def data_on(device: torch.device, task: Task, part: Part) -> tuple[Tensor, Tenso
     return resident(task, part, device)
 
 
-def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Mixed precision on a GPU, nothing on a CPU."""
-    if device.type == "cpu":
+def autocast(
+    device: torch.device, amp: bool | None = None
+) -> contextlib.AbstractContextManager[Any]:
+    """Mixed precision if `amp`; where that is None, on a GPU and not on a CPU."""
+    if not (device.type == "cuda" if amp is None else amp):
         return contextlib.nullcontext()
-    return torch.autocast("cuda", low_precision())
+    kind = low_precision() if device.type == "cuda" else torch.bfloat16
+    return torch.autocast(device.type, kind)
 
 
 def low_precision() -> torch.dtype:

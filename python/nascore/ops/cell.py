@@ -8,28 +8,43 @@ import torch
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops._library import channels_last, library
+from nascore.ops._library import channels_last, cuda, library, require
 
-library.define("cell(Tensor[] inputs, Tensor program, Tensor weights, int[] shapes) -> Tensor[]")
+library.define(
+    "cell(Tensor[] inputs, Tensor program, Tensor weights, int[] shapes, Tensor? on_device=None)"
+    " -> Tensor[]"
+)
 
 
 def cell(
-    inputs: Sequence[Tensor], program: Tensor, weights: Tensor, shapes: Sequence[int]
+    inputs: Sequence[Tensor],
+    program: Tensor,
+    weights: Tensor,
+    shapes: Sequence[int],
+    on_device: Tensor | None = None,
 ) -> list[Tensor]:
     """What a `program` [I, 26] with its `weights` [W] computes of images [n, C, H, W] each.
 
     `program` has the instructions of a `_core.Program`, `shapes` the channels, height and width of
-    each of its outputs. For inference: there is no gradient. Raises ValueError where the program
-    does not fit the inputs or the weights.
+    each of its outputs. It lies on the CPU, for a launch is sized by it; on CUDA its copy
+    `on_device` is what runs, made in each call where it is not given. For inference: there is no
+    gradient. Raises ValueError where the program does not fit the inputs or the weights, and on
+    CUDA where it has a batch norm by the batch.
     """
-    found: list[Tensor] = torch.ops.nascore.cell(list(inputs), program, weights, list(shapes))
+    found: list[Tensor] = torch.ops.nascore.cell(
+        list(inputs), program, weights, list(shapes), on_device
+    )
     return found
 
 
 def run_program(
-    inputs: Sequence[Tensor], program: Tensor, weights: Tensor, shapes: Sequence[int]
+    inputs: Sequence[Tensor],
+    program: Tensor,
+    weights: Tensor,
+    shapes: Sequence[int],
+    on_device: Tensor | None = None,
 ) -> list[Tensor]:
-    """`cell` on a CPU, without the dispatcher of torch."""
+    """`cell` on a CPU, which wants nothing `on_device`, without the dispatcher of torch."""
     found = _empty(inputs, program, weights, shapes)
     for tensor in (*inputs, program, weights):
         if tensor.device.type != "cpu":
@@ -59,8 +74,57 @@ def launch(
     )
 
 
+def _run_on_device(
+    inputs: Sequence[Tensor],
+    program: Tensor,
+    weights: Tensor,
+    shapes: Sequence[int],
+    on_device: Tensor | None = None,
+) -> list[Tensor]:
+    assert cuda is not None
+    found = _empty(inputs, program, weights, shapes)
+    samples, device = inputs[0].shape[0], inputs[0].device
+    require(program.device.type == "cpu", f"program: expected on the CPU, got on {program.device}")
+    copied = program.to(device) if on_device is None else on_device
+    fits = copied.shape == program.shape and copied.dtype == torch.int32
+    require(fits, "on_device: expected a copy of the program")
+    there = ("weights", weights), ("on_device", copied), *(("inputs", x) for x in inputs)
+    for name, tensor in there:
+        require(tensor.device == device, f"{name}: expected on {device}, got on {tensor.device}")
+    if samples == 0:
+        return found
+    program, copied, weights = (t.contiguous() for t in (program, copied, weights))
+    given = [channels_last(x) for x in inputs]
+    sizes = [[x.numel() // samples for x in images] for images in (given, found)]
+    with torch.cuda.device(device):
+        floats = cuda.cell_workspace(
+            program.data_ptr(), program.shape[0], weights.numel(), samples, *sizes
+        )
+        workspace = torch.empty(floats, device=device)
+        cuda.cell(
+            program.data_ptr(),
+            copied.data_ptr(),
+            program.shape[0],
+            weights.data_ptr(),
+            weights.numel(),
+            samples,
+            [x.data_ptr() for x in given],
+            sizes[0],
+            [y.data_ptr() for y in found],
+            sizes[1],
+            workspace.data_ptr(),
+            floats,
+            torch.cuda.current_stream().cuda_stream,
+        )
+    return found
+
+
 def _empty(
-    inputs: Sequence[Tensor], program: Tensor, weights: Tensor, shapes: Sequence[int]
+    inputs: Sequence[Tensor],
+    program: Tensor,
+    weights: Tensor,
+    shapes: Sequence[int],
+    on_device: Tensor | None = None,
 ) -> list[Tensor]:
     if not inputs:
         raise ValueError("inputs: give at least one")
@@ -89,4 +153,6 @@ def _check(name: str, tensor: Tensor, dtype: torch.dtype, dims: int) -> None:
 
 
 library.impl("cell", run_program, "CPU")
+if cuda is not None:
+    library.impl("cell", _run_on_device, "CUDA")
 torch.library.register_fake("nascore::cell", _empty, lib=library)

@@ -82,17 +82,21 @@ class Architecture:
 
     @classmethod
     def of(cls, space: str, code: Code) -> Architecture:
-        """The architecture of a canonical code, its hash computed; ValueError where it is wrong."""
-        if space not in _GRAPHS:
+        """The architecture of a canonical code, its hash computed; ValueError where it is wrong.
+
+        A space of one's own has a dot in its name, as in "mypackage.rings"; its code, of numbers,
+        texts and tuples of them, is all that its hash is of.
+        """
+        if space not in _GRAPHS and "." not in space:
             raise unknown("space", space, _GRAPHS)
-        if (to_graphs := _GRAPHS[space]) is None:
+        if (to_graphs := _GRAPHS.get(space)) is None:
             return cls(space, code, _digest([space, code]))
         return cls(space, code, joined([graph.hash() for graph in to_graphs(code)]))
 
     @property
     def graphs(self) -> tuple[_core.Graph, ...]:
         """The graphs that its hash is of: one of a block, one of each cell, else none."""
-        to_graphs = _GRAPHS[self.space]
+        to_graphs = _GRAPHS.get(self.space)
         return () if to_graphs is None else to_graphs(self.code)
 
     @property

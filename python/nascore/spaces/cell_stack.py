@@ -59,6 +59,10 @@ class CellStack:
             stem_width=round(self.stem_width * scale),
         )
 
+    def with_imagenet_stem(self) -> CellStack:
+        """With the stem and the Reduction cells of `imagenet`: an eighth of each side is left."""
+        return replace(self, stem_stride=2, stem_cells=2)
+
     def core(self) -> _core.CellStack:
         return _core.CellStack(**asdict(self))
 

@@ -56,6 +56,10 @@ class Skeleton:
             widths=tuple(round(w * scale) for w in self.widths),
         )
 
+    def with_imagenet_stem(self) -> Skeleton:
+        """With the stem of `imagenet`, which leaves a quarter of each side."""
+        return replace(self, stem_stride=2, stem_pool=True)
+
     def core(self) -> _core.Skeleton:
         return _core.Skeleton(
             self.stem_width,

@@ -2,7 +2,7 @@
 
 from nascore.tasks.augment import Augment, augment_batch
 from nascore.tasks.epochs import batches, in_order, resident
-from nascore.tasks.loading import from_arrays, load, names
+from nascore.tasks.loading import from_arrays, from_dataset, load, names
 from nascore.tasks.task import Part, Task
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "augment_batch",
     "batches",
     "from_arrays",
+    "from_dataset",
     "in_order",
     "load",
     "names",

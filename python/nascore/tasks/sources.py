@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import re
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,10 @@ def find(name: str) -> Origin:
     path = Path(name).expanduser()
     if path.is_dir():
         return _folder(path.resolve())
+    if path.suffix == ".npz" and path.exists():
+        return _npz(path.resolve())
     if path.exists():
-        raise ValueError(f"{name} is a file; give the folder that holds the images")
+        raise ValueError(f"{name} is a file; give an .npz file, or a folder of images")
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(:[\w.-]+)?", name):
         return _hub(name, name)
     if "/" in name or name.startswith((".", "~")):
@@ -48,22 +51,27 @@ def find(name: str) -> Origin:
 
 def arrays(
     name: str,
-    images: npt.NDArray[np.uint8],
+    images: npt.ArrayLike,
     labels: npt.ArrayLike,
-    test: tuple[npt.NDArray[np.uint8], npt.ArrayLike] | None = None,
+    test: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Source:
-    """A source from arrays in memory, checked."""
+    """A source from arrays in memory, checked; images from 0 to 1 become grey levels."""
     parts = [(images, labels)] if test is None else [(images, labels), test]
     blocks: list[npt.NDArray[np.uint8]] = []
     numbers: list[npt.NDArray[np.int64]] = []
-    for pixels, classes in parts:
-        number = np.asarray(classes)
+    for given, classes in parts:
+        pixels, number = np.asarray(given), np.asarray(classes)
         block = pixels[:, None] if pixels.ndim == 3 else pixels
+        if block.dtype.kind == "f" and block.size and 0 <= block.min() <= block.max() <= 1:
+            block = np.rint(255 * block).astype(np.uint8)  # not so where there is a NaN
         if block.dtype != np.uint8 or block.ndim != 4:
+            reach = (
+                f" from {pixels.min():g} to {pixels.max():g}" if pixels.dtype.kind == "f" else ""
+            )
             raise ValueError(
-                f"{name}: images are {pixels.dtype} {list(pixels.shape)}; "
-                "they must be uint8 [n, H, W] or [n, C, H, W]"
+                f"{name}: images are {pixels.dtype} {list(pixels.shape)}{reach}; "
+                "they must be uint8, or from 0 to 1, and [n, H, W] or [n, C, H, W]"
             )
         if number.dtype.kind not in "iu" or number.shape != (len(block),):
             raise ValueError(
@@ -94,6 +102,32 @@ def key_of(source: Source) -> str:
     for block in source.blocks:
         content.update(np.ascontiguousarray(block).data)
     return f"arrays-{content.hexdigest()}"
+
+
+def _npz(path: Path) -> Origin:
+    """Its key changes with the file."""
+    state = path.stat()
+    text = f"{path} {state.st_size} {state.st_mtime_ns}"
+    content = hashlib.blake2b(text.encode(), digest_size=8)
+
+    def source(scratch: Path, progress: Progress | None) -> Source:
+        try:
+            with np.load(path) as file:  # without pickles, which could run anything
+                found = dict(file)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is not a readable .npz file of arrays: {error}") from error
+        tested = {"x_test", "y_test"}
+        wanted = {"x_train", "y_train"} | (tested if tested & set(found) else set())
+        if missing := sorted(wanted - set(found)):
+            raise ValueError(
+                f"{path} lacks {', '.join(missing)}; it must have x_train and y_train, and may "
+                f"have x_test, y_test and class_names; it has {', '.join(found) or 'nothing'}"
+            )
+        test = (found["x_test"], found["y_test"]) if "x_test" in found else None
+        names = found["class_names"].tolist() if "class_names" in found else None
+        return arrays(str(path), found["x_train"], found["y_train"], test, names)
+
+    return Origin(str(path), f"{path.stem}-{content.hexdigest()}", source)
 
 
 def _digits() -> Origin:

@@ -25,8 +25,8 @@ _CHUNK = 4096  # images
 class Task:
     """A data set to learn: classes, image shape (C, H, W), normalisation, augmentation, splits.
 
-    `load(name, seed=seed, limit_train=limit_train, augment=augment)` gives it again. It pickles
-    small: the images stay in `folder`. `fingerprint` names all that training on it depends on.
+    `load` gives it again, called as it was. It pickles small: the images stay in `folder`.
+    `fingerprint` names all that training on it depends on.
     """
 
     name: str

@@ -1,0 +1,5 @@
+"""`python -m nascore`, for programs that start Python modules, such as torchrun."""
+
+from nascore.cli import main
+
+main()
