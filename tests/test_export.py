@@ -310,6 +310,12 @@ def test_what_is_refused(model: Callable[[str], Path], digits: Task, tmp_path: P
     assert (copy / "export" / "copy.py").exists()
 
 
+def test_a_model_of_resized_images(tmp_path: Path) -> None:
+    task = tasks.load("digits", limit_train=40, image_size=12)
+    retrain(BLOCK, task, TINY, Recipe(1, 20, "adam", 2**-7), 1, tmp_path / "m", "cpu")
+    assert export(tmp_path / "m", "source").images == 32
+
+
 def test_the_command(tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert nascore(*searching(run, "--trials", 6)).status == 0

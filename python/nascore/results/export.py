@@ -142,6 +142,9 @@ def _images(card: dict[str, Any], task: Task | None) -> list[Tensor]:
     if task is None:
         try:
             task = tasks.load(card["task"], seed=card["seed"])
+            _, height, width = card["shape"]
+            if task.shape != tuple(card["shape"]) and height == width:  # it was trained on others
+                task = tasks.load(card["task"], seed=card["seed"], image_size=height)
         except (ValueError, OSError) as error:
             raise ValueError(
                 f"the model was trained on {card['task']!r}, whose images are not found: {error}; "
