@@ -39,6 +39,7 @@ LEVELS = {
     "cli_parts": 10,
     "cli_compare": 10,
     "cli_doctor": 11,
+    "cli_export": 11,
     "cli_retrain": 11,
     "cli_targets": 10,
     "cli": 12,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nascore.networks.fuse import fuse
     from nascore.networks.models import load_model
     from nascore.results.drawings import draw
+    from nascore.results.export import export
     from nascore.search import Store, open_run
     from nascore.spaces import (
         Architecture,
@@ -40,6 +41,7 @@ _HOMES = {
     "Store": "nascore.search",
     "build": "nascore.networks.build",
     "draw": "nascore.results.drawings",
+    "export": "nascore.results.export",
     "fuse": "nascore.networks.fuse",
     "load_model": "nascore.networks.models",
     "open_run": "nascore.search",
@@ -58,6 +60,7 @@ __all__ = [
     "Store",
     "build",
     "draw",
+    "export",
     "fuse",
     "has_cuda",
     "load_model",

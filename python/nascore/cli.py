@@ -17,7 +17,8 @@ import nascore
 from nascore import cli_targets as costs
 from nascore.cli_compare import compare
 from nascore.cli_doctor import doctor
-from nascore.cli_parts import RunArgument, load_task, out
+from nascore.cli_export import export
+from nascore.cli_parts import RunArgument, command_line, load_task, out
 from nascore.cli_retrain import retrain
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def main() -> None:
 app.command()(compare)
 app.command()(doctor)
 app.command()(retrain)
+app.command()(export)
 
 
 @app.callback(invoke_without_command=True)
@@ -169,6 +171,7 @@ def search(
         "address": address,
         "order": order,
         "nascore": nascore.__version__,
+        "command": command_line(),
     }
     with _workers(meta) as evaluating, Store.create(run, meta) as store:
         _go_on(plan, store, evaluating, time_limit)

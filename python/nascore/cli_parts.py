@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +18,11 @@ out = Console(highlight=False, markup=False, soft_wrap=True)
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="The folder of a run, or its --store.")
 ]
+
+
+def command_line() -> str:
+    """The command as it was given."""
+    return shlex.join(["nascore", *sys.argv[1:]])
 
 
 def load_task(task: str, limit_train: int | None, seed: int, image_size: int | None = None) -> Task:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nascore.cli_parts import RunArgument, load_task, out
+from nascore.cli_parts import RunArgument, command_line, load_task, out
 
 if TYPE_CHECKING:
     from nascore.spaces import AnySkeleton, CellStack, Skeleton
@@ -20,6 +20,12 @@ def retrain(
     trial: Annotated[int | None, typer.Option(help="This trial instead of the best.")] = None,
     ensemble: Annotated[
         int | None, typer.Option(metavar="K", help="The mean of the K best instead of one.")
+    ] = None,
+    max_params: Annotated[
+        int | None, typer.Option(help="The best with at most so many parameters.")
+    ] = None,
+    max_macs: Annotated[
+        int | None, typer.Option(help="The best with at most so many multiply-adds.")
     ] = None,
     blocks: Annotated[
         int | None, typer.Option(help="Blocks, or Normal cells, in each group.")
@@ -64,13 +70,14 @@ def retrain(
     """
     from nascore import methods
     from nascore.networks import Epoch, Execution, ranks
+    from nascore.networks.models import note
     from nascore.results.progress import training
     from nascore.results.training_log import training_log
     from nascore.retrain import choose, retrain, retrain_ensemble
     from nascore.search import open_run
 
     with open_run(run) as store:
-        meta, chosen = store.meta, choose(store, trial, ensemble)
+        meta, chosen = store.meta, choose(store, trial, ensemble, max_params, max_macs)
     config = methods.config_from_json(meta["method"], meta["config"])
     # NASNet's method has another, larger one for the winner.
     skeleton = getattr(config, "final_skeleton", config.skeleton).resized(blocks, width)
@@ -90,6 +97,8 @@ def retrain(
         data = load_task(task or meta["task"], limit_train, meta["seed"], image_size)
         if model is None:
             name = "model" if ensemble is None else f"ensemble-{ensemble}"
+            if ensemble is None and (trial, max_params, max_macs) != (None, None, None):
+                name = f"model-{chosen[0].number}"
             name = name if task is None else f"{name}-{Path(data.name).name}"
             model = Path(run) / (name if image_size is None else f"{name}-{image_size}px")
         architectures = [one.architecture for one in chosen]
@@ -120,6 +129,8 @@ def retrain(
             f"{member.path.name}: trial {one.number}, {member.params:,} parameters, "
             f"validation accuracy {member.val_accuracy:.4f}"
         )
+    if found.fresh and not out.quiet:  # of several processes, one
+        note(model, command=command_line())
     done = "Trained" if found.fresh else "Already trained"
     out.print(
         f"{done}: {found.params:,} parameters, {found.macs:,} multiply-adds, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -57,13 +58,24 @@ class Retrained(Trained):
     members: tuple[Trained, ...] = ()
 
 
-def choose(store: Store, number: int | None = None, ensemble: int | None = None) -> list[Trial]:
+def choose(
+    store: Store,
+    number: int | None = None,
+    ensemble: int | None = None,
+    max_params: int | None = None,
+    max_macs: int | None = None,
+) -> list[Trial]:
     """The trial of this number, or else the best, or the best `ensemble` distinct ones.
 
-    Raises ValueError where there are none such.
+    With `max_params` or `max_macs` the best are those of at most so many parameters or
+    multiply-adds. Raises ValueError where there are none such.
     """
     trials = store.trials()
+    given = {"params": max_params, "macs": max_macs}
+    limits = {name: most for name, most in given.items() if most is not None}
     if number is not None:
+        if limits:
+            raise ValueError(f"trial={number} and max_{next(iter(limits))}: give one of the two")
         if ensemble is not None:
             raise ValueError(f"trial={number} and ensemble={ensemble}: give one of the two")
         for trial in trials:
@@ -76,6 +88,12 @@ def choose(store: Store, number: int | None = None, ensemble: int | None = None)
     best = best_trials(trials, len(trials))
     if not best:
         raise ValueError(f"{store.name} has no trial that succeeded; see `nascore show`")
+    for name, most in limits.items():
+        sizes = [trial.metrics.get(name, math.inf) for trial in best]
+        least = min(sizes)
+        best = [trial for trial, size in zip(best, sizes, strict=True) if size <= most]
+        if not best:
+            raise ValueError(f"max_{name}={most}: the smallest trial left has {least:,.0f}")
     if ensemble is not None and not 2 <= ensemble <= len(best):
         message = f"{store.name} has {len(best)} distinct networks that succeeded"
         raise ValueError(f"ensemble={ensemble}: {message}; give 2 to as many")

@@ -9,6 +9,7 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError
 
+from nascore.files import write_whole
 from nascore.networks.build import Network, build_net
 from nascore.networks.ensemble import Ensemble
 from nascore.spaces import SKELETONS, Architecture
@@ -42,6 +43,11 @@ def load_model(path: str | Path) -> Network | Ensemble:
 
 def member(out: Path, i: int) -> Path:
     return out / f"member-{i + 1}"
+
+
+def note(path: Path, **facts: str) -> None:
+    """Adds to what the model's card says."""
+    write_whole(path / CARD, json.dumps(read_card(path) | facts, indent=1).encode())
 
 
 def read_card(path: Path) -> dict[str, Any]:
