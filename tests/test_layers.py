@@ -40,6 +40,7 @@ LEVELS = {
     "cli_compare": 10,
     "cli_doctor": 11,
     "cli_export": 11,
+    "cli_report": 11,
     "cli_retrain": 11,
     "cli_targets": 10,
     "cli": 12,

@@ -18,7 +18,8 @@ from nascore import cli_targets as costs
 from nascore.cli_compare import compare
 from nascore.cli_doctor import doctor
 from nascore.cli_export import export
-from nascore.cli_parts import RunArgument, command_line, load_task, out
+from nascore.cli_parts import RunArgument, asked, load_task, out
+from nascore.cli_report import report
 from nascore.cli_retrain import retrain
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def main() -> None:
 
 app.command()(compare)
 app.command()(doctor)
+app.command()(report)
 app.command()(retrain)
 app.command()(export)
 
@@ -171,7 +173,10 @@ def search(
         "address": address,
         "order": order,
         "nascore": nascore.__version__,
-        "command": command_line(),
+        "preset": preset,
+        "shape": data.shape,
+        "classes": data.classes,
+        **asked(),
     }
     with _workers(meta) as evaluating, Store.create(run, meta) as store:
         _go_on(plan, store, evaluating, time_limit)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -33,3 +37,34 @@ def load_task(task: str, limit_train: int | None, seed: int, image_size: int | N
         return tasks.load(
             task, limit_train=limit_train, seed=seed, image_size=image_size, progress=progress
         )
+
+
+def asked() -> dict[str, Any]:
+    """What a run keeps of the command that began it, for its report."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "command": command_line(),
+        "begun": time.time(),
+        "versions": {
+            "Python": platform.python_version(),
+            **{name: version(name) for name in ("nascore", "torch", "numpy")},
+        },
+        "machine": {
+            "system": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "GPUs": ", ".join(gpus) or None,
+        },
+    }
+
+
+def _processor() -> str:
+    """As Linux names it; elsewhere only its kind."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            names = (line.partition(":")[2].strip() for line in lines if "model name" in line)
+            return next(names, platform.machine())
+    except OSError:
+        return platform.machine()

@@ -14,7 +14,8 @@ from nascore.methods._settings import from_json, with_settings
 from nascore.methods._targets import with_targets
 from nascore.names import unknown
 from nascore.networks.distillation import Taught
-from nascore.search import Search
+from nascore.results.pictures import Picture
+from nascore.search import Search, Store
 from nascore.tasks import Task
 from nascore.trial import Trial
 
@@ -28,6 +29,7 @@ __all__ = [
     "describe",
     "figures",
     "names",
+    "pictures",
     "taught",
     "with_prefix",
     "with_settings",
@@ -88,6 +90,13 @@ def figures(method: str, config: Any, trials: Sequence[Trial]) -> dict[str, floa
     """What a method has to say about a run of its own, by name; most have nothing."""
     module = _module(method)
     found: dict[str, float] = module.figures(config, trials) if hasattr(module, "figures") else {}
+    return found
+
+
+def pictures(method: str, config: Any, store: Store) -> list[Picture]:
+    """A method's own pictures of a run; most have some."""
+    module = _module(method)
+    found: list[Picture] = module.pictures(config, store) if hasattr(module, "pictures") else []
     return found
 
 

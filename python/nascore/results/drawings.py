@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nascore import _core
+from nascore.results.pictures import Picture
 from nascore.spaces import Architecture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_BOXES = 60  # of a net that is drawn
 
 _COLOURS = {
     "input": "#e8e8e8",
@@ -25,7 +32,15 @@ _COLOURS = {
     "conv_pair": "#c6dbef",
     "layer_norm": "#dadaeb",
     "instance_norm": "#dadaeb",
+    "stem": "#9ecae1",
+    "linear": "#dadaeb",
+    "global_pool": "#fdd0a2",
+    "upsample": "#fdd0a2",
+    "factorized_reduce": "#c6dbef",
 }
+# Of a net: what is left out, and the endings that only say how a row is padded or what follows it.
+_SILENT = ("relu", "dropout", "flatten", "drop_path", "batch_norm", "layer_norm", "identity", "pad")
+_FAMILY = re.compile(r"(_relu|_valid|_bias|_plain)+$")
 _INPUTS = ("$h_i$", "$h_{i-1}$")  # of a cell, by their kernels
 _TITLES = ("Normal cell", "Reduction cell")
 _NAMES = {code: name for name, (code, *_) in _core.OPS.items()}
@@ -34,6 +49,19 @@ _APART = 1.5  # columns
 
 Point = tuple[float, float]
 Routes = dict[tuple[int, int], list[Point]]
+
+
+@dataclass(frozen=True)
+class _Sketch:
+    """What is drawn: labelled, coloured boxes, and which feeds which, in an order of running."""
+
+    texts: Sequence[str]
+    colours: Sequence[str]
+    edges: Sequence[tuple[int, int]]
+    sequence: Sequence[int]
+
+    def order(self) -> Sequence[int]:
+        return self.sequence
 
 
 def draw(architecture: Architecture, path: str | Path) -> None:
@@ -48,37 +76,111 @@ def draw(architecture: Architecture, path: str | Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("drawings need matplotlib: pip install 'nascore[report]'") from error
+    drawn = picture(architecture, "", "")
+    figure = Figure(figsize=drawn.size, layout="constrained")
+    drawn.draw(figure)
+    figure.savefig(path, dpi=150)
+
+
+def picture(
+    architecture: Architecture, name: str, title: str, net: _core.Net | None = None
+) -> Picture:
+    """The drawing of a block, of cells, or else of the whole `net`.
+
+    Of a net, what only acts on single numbers is left out. Raises ValueError without a graph and
+    a net, and for a net of more than MAX_BOXES boxes.
+    """
     graphs = architecture.graphs
-    if not graphs:
+    if not graphs and net is None:
         raise ValueError(f"an architecture of the {architecture.space} space has no graph to draw")
-    routes = [_layout(graph) for graph in graphs]
+    if graphs:
+        exits = architecture.space == "anytime"
+        sketches = [_of_graph(graph, "exits" if exits else "concat") for graph in graphs]
+        caption = "Data flows down; colours are operations."
+    else:
+        assert net is not None
+        sketches = [_of_net(net)]
+        caption = (
+            "Data flows down; colours are operations, a comma's number the channels. "
+            "Activations, normalisation, dropout and flattening are not drawn."
+        )
+        if len(sketches[0].texts) > MAX_BOXES:
+            boxes = len(sketches[0].texts)
+            raise ValueError(
+                f"a network of {boxes} boxes is too large to draw: {MAX_BOXES} at most"
+            )
+    routes = [_layout(sketch) for sketch in sketches]
     extents = [_extent(ways) for ways in routes]
     left, right = min(low for low, *_ in extents), max(high for _, high, _ in extents)
     heights = [bottom + 1 for *_, bottom in extents]
     titled = len(graphs) > 1
+
+    def onto(figure: Figure) -> None:
+        panels = figure.subplots(len(sketches), squeeze=False, height_ratios=heights)[:, 0]
+        for i, (sketch, axes) in enumerate(zip(sketches, panels, strict=True)):
+            axes.set(xlim=(left, right), ylim=(heights[i] - 0.5, -0.5))
+            axes.axis("off")
+            if titled:
+                axes.set_title(_TITLES[i] if architecture.space == "cell" else f"Cell {i + 1}")
+            _draw(axes, sketch, routes[i])
+
     size = (right - left, 0.75 * sum(heights) + 0.4 * titled * len(graphs))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(len(graphs), squeeze=False, height_ratios=heights)[:, 0]
-    for i, (graph, axes) in enumerate(zip(graphs, panels, strict=True)):
-        axes.set(xlim=(left, right), ylim=(heights[i] - 0.5, -0.5))
-        axes.axis("off")
-        if titled:
-            axes.set_title(_TITLES[i] if architecture.space == "cell" else f"Cell {i + 1}")
-        _draw(axes, graph, routes[i], "exits" if architecture.space == "anytime" else "concat")
-    figure.savefig(path, dpi=150)
+    return Picture(name, title, caption, onto, size)
 
 
-def _draw(axes: Axes, graph: _core.Graph, routes: Routes, concat: str) -> None:
-    edges = graph.edges.tolist()
+def layers(net: _core.Net) -> list[tuple[str, int, int, int]]:
+    """What each row of a network is: its label, its channels, height and width."""
+    return [(_row_text(row), int(row[6]), int(row[7]), int(row[8])) for row in net.rows]
+
+
+def _of_graph(graph: _core.Graph, concat: str) -> _Sketch:
+    nodes = graph.nodes.tolist()
+    is_cell = sum(_NAMES[op] == "input" for op, *_ in nodes) > 1
+    texts = []
+    for op, *fields in nodes:
+        name = _NAMES[op]
+        text = _INPUTS[fields[0]] if name == "input" and is_cell else _text(name, *fields)
+        texts.append(concat if name == "concat" else text)
+    colours = [_COLOURS[_NAMES[op]] for op, *_ in nodes]
+    return _Sketch(texts, colours, [(int(a), int(b)) for a, b in graph.edges], graph.order())
+
+
+def _of_net(net: _core.Net) -> _Sketch:
+    place: dict[int, int] = {}  # of a row, or of what it only changes number by number
+    texts: list[str] = []
+    colours: list[str] = []
+    edges: list[tuple[int, int]] = []
+    for i, (row, inputs) in enumerate(zip(net.rows, net.inputs, strict=True)):
+        name = _NAMES[int(row[0])]
+        if name in _SILENT and len(inputs) == 1:
+            place[i] = place[inputs[0]]
+            continue
+        place[i] = len(texts)
+        edges += [(place[j], place[i]) for j in inputs]
+        texts.append(_row_text(row))
+        colours.append(_COLOURS.get(_FAMILY.sub("", name), _COLOURS["identity"]))
+    return _Sketch(texts, colours, edges, range(len(texts)))
+
+
+def _row_text(row: Any) -> str:
+    op, kernel, wide, stride, dilation, _, channels, *_ = map(int, row)
+    name = _FAMILY.sub("", _NAMES[op])
+    if name in ("dropout", "flatten", "drop_path", "pad"):
+        return name.replace("_", " ")
+    if name in ("linear", "input"):
+        return f"{name}, {channels}"
+    text = _text(name, kernel, stride, dilation)
+    if wide != kernel and name != "conv_pair":
+        text = text.replace(f"{kernel}x{kernel}", f"{kernel}x{wide}")
+    return f"{text}, {channels}" if "conv" in name or name == "stem" else text
+
+
+def _draw(axes: Axes, sketch: _Sketch, routes: Routes) -> None:
     for (a, b), route in routes.items():
         if a != b:
-            _line(axes, route, edges.count([a, b]))
-    is_cell = sum(_NAMES[op] == "input" for op, *_ in graph.nodes.tolist()) > 1
-    for node, fields in enumerate(graph.nodes.tolist()):
-        name = _NAMES[fields[0]]
-        text = _INPUTS[fields[1]] if name == "input" and is_cell else _text(name, *fields[1:])
-        text = concat if name == "concat" else text
-        _box(axes, routes[node, node][0], text, _COLOURS[name])
+            _line(axes, route, list(sketch.edges).count((a, b)))
+    for node, (text, colour) in enumerate(zip(sketch.texts, sketch.colours, strict=True)):
+        _box(axes, routes[node, node][0], text, colour)
 
 
 def _text(name: str, kernel: int, stride: int, dilation: int) -> str:
@@ -98,7 +200,7 @@ def _extent(routes: Routes) -> tuple[float, float, float]:
     return min(xs) - 1, max(xs) + 1, max(y for _, y in points)
 
 
-def _layout(graph: _core.Graph) -> Routes:
+def _layout(graph: _core.Graph | _Sketch) -> Routes:
     """The way of every edge (a, b) as points, and the place of every node a under (a, a).
 
     A node's row is the longest way to it from the input. An edge that passes rows gets a column
@@ -168,4 +270,4 @@ def _box(axes: Axes, centre: Point, text: str, colour: str) -> None:
             corner, *_BOX, boxstyle="round,pad=0,rounding_size=0.1", fc=colour, ec="#555555"
         )
     )
-    axes.text(*centre, text, ha="center", va="center", fontsize=9)
+    axes.text(*centre, text, ha="center", va="center", fontsize=9, color="#1a1a1a")

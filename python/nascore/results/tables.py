@@ -12,7 +12,7 @@ from rich.table import Table
 from nascore.trial import FIDELITIES, Trial
 
 # What is measured and what is predicted have columns of their own.
-_COLUMNS = (
+COLUMNS = (
     ("val. accuracy", "val_accuracy", ".4f"),
     ("predicted", "predicted_accuracy", ".4f"),
     ("by generated weights", "generated_accuracy", ".4f"),
@@ -57,7 +57,7 @@ def ranking(trials: Sequence[Trial], n: int) -> Group:
     """The best architectures with what they reach and cost, then their codes."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     best = best_trials(trials, n)
-    known = [c for c in _COLUMNS if any(c[1] in trial.metrics for trial in best)]
+    known = [c for c in COLUMNS if any(c[1] in trial.metrics for trial in best)]
     for name in ("trial", "reward", *(name for name, *_ in known)):
         table.add_column(name, justify="right")
     for trial in best:
@@ -110,7 +110,7 @@ def front_table(trials: Sequence[Trial], n: int) -> Table | None:
     if len(rows) > n:
         rows = [rows[round(i * (len(rows) - 1) / (n - 1))] for i in range(n)]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = [c for c in _COLUMNS if c[1] in known]
+    columns = [c for c in COLUMNS if c[1] in known]
     for name in ("Pareto front", "val. accuracy", *(name for name, *_ in columns)):
         table.add_column(name, justify="right")
     for trial in rows:

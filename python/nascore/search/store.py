@@ -234,6 +234,12 @@ class Store:
         """All trials that have a result, told or not, by number."""
         return [_trial(row) for row in self._rows(_trials.c.evaluation.is_not(None))]
 
+    def told_at(self) -> dict[int, float]:
+        """When each told trial was, in seconds of `time.time`, by number."""
+        columns = (_trials.c.number, _trials.c.told_at)
+        told = sa.select(*columns).where(_trials.c.tell_event.is_not(None))
+        return {row.number: row.told_at for row in self._database.rows(told)}
+
     def staleness(self) -> list[int]:
         """Of every told trial, how many others were told after it was asked for, before it."""
         columns = (_trials.c.ask_event, _trials.c.tell_event)
