@@ -174,7 +174,6 @@ def search(
         "order": order,
         "nascore": nascore.__version__,
         "preset": preset,
-        "shape": data.shape,
         "classes": data.classes,
         **asked(),
     }

@@ -268,7 +268,7 @@ class _Report:
             page.text(
                 f"{len(self.run.trials):,} trials were of {distinct:,} distinct architectures, "
                 "isomorphic ones counted once. "
-                f"{repeats:,} evaluations were saved by known results."
+                f"Known results saved {repeats:,} of the evaluations."
             ),
         )
 

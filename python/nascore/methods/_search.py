@@ -130,4 +130,4 @@ def search(
         keep_weights=keep_weights,
         snapshot_every=snapshot_every,
     )
-    return Search(method, asdict(config), task.name, seed, [stage])
+    return Search(method, asdict(config), task.name, seed, [stage], task.shape)

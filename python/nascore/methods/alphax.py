@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
-from nascore.methods import _search
-from nascore.search import Accuracy, Search
+from nascore.methods import _pictures, _search
+from nascore.results.pictures import Picture
+from nascore.results.tree_pictures import draw_tree, most_visited
+from nascore.search import Accuracy, Search, Store, restore
 from nascore.tasks import Task
 
 _PAPER = AlphaXConfig()
@@ -32,23 +37,65 @@ def small() -> Config:
     return Config(**_search.SMALL, agent=ALPHAX)
 
 
-def build(task: Task, config: Config, seed: int) -> Search:
-    """The search of this method over `task`; ValueError where `prefix` begins no code."""
-    problem = config.problem
-    space = problem.space(task)
+def agent(config: Config, space: Any, seed: int) -> AlphaX:
+    """The learner that `config` describes; ValueError where `prefix` begins no code."""
     try:
         prefix = () if config.prefix is None else space.prefix(config.prefix)
     except ValueError as error:
         raise ValueError(f"prefix {config.prefix!r}: {error}") from None
-    agent = AlphaX(space, seed, config.agent, prefix)
+    return AlphaX(space, seed, config.agent, prefix)
+
+
+def build(task: Task, config: Config, seed: int) -> Search:
+    """The search of this method over `task`; ValueError where `prefix` begins no code."""
+    problem = config.problem
+    learner = agent(config, problem.space(task), seed)
     return _search.search(
         "alphax",
         task,
         config,
         problem,
-        agent,
+        learner,
         seed,
         reward=Accuracy(problem.floor),
         evaluator=replace(problem.evaluator(task), warm_epochs=config.warm_epochs),
         keep_weights=config.agent.relatives,
     )
+
+
+def pictures(config: Config, store: Store) -> list[Picture]:
+    """The most visited nodes of the tree."""
+    best = store.best()
+    space = _pictures.space_of(config.problem, store)
+    if space is None or best is None:
+        return []
+    learner = agent(config, space, store.meta["seed"])
+    restore(learner, store)
+    prefix, _, action, children, first, visits, total, *_ = learner.tree.state()
+    wanted = best.proposal.actions[len(prefix) :]
+    tables = [a.astype(np.int64) for a in (action, children, first, visits)]
+    nodes = most_visited(*tables, total, keep=wanted)
+    way, state, names = [0], space.start(1), {}
+    for step, taken in enumerate(best.proposal.actions):
+        if step >= len(prefix):
+            here = (nodes.parent == way[-1]) & (nodes.action == taken)
+            here[0] = False  # the root is no child
+            if not here.any():
+                break
+            way.append(int(np.flatnonzero(here)[0]))
+            names[way[-1]] = _pictures.choice_name(space, state, taken, step)
+        state = space.step(state, np.array([taken], np.int32))
+    rank = config.agent.target == "rank"
+    label = "mean value: share of rewards below" if rank else "mean value: accuracy"
+    shown = "" if len(nodes.number) == learner.tree.size else "most visited "
+    return [
+        Picture(
+            "tree",
+            "The search tree",
+            f"The {len(nodes.number)} {shown}nodes of {learner.tree.size}: the larger, the more "
+            "simulations went through; the brighter, the better they did. Marked is the way to "
+            "the best architecture, as far as the tree reaches.",
+            lambda figure: draw_tree(figure, nodes, way, names, label),
+            (9.0, 5.5),
+        )
+    ]

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nascore.agents.q_learning import QLearning, Schedule
-from nascore.methods import _problem, _search
-from nascore.search import Search
+from nascore.methods import _pictures, _problem, _search
+from nascore.results.pictures import Picture
+from nascore.search import Search, Store
 from nascore.tasks import Task
 from nascore.trial import Space
 
@@ -70,3 +71,8 @@ def build(task: Task, config: Config, seed: int) -> Search:
     """The search of this method over `task`."""
     learner = agent(config, config.space(task), seed)
     return _search.search("blockqnn", task, config, config, learner, seed)
+
+
+def pictures(config: Config, store: Store) -> list[Picture]:
+    """The Q values: those of the greedy block, and how they grew."""
+    return _pictures.q_learning(store, config, agent)

@@ -10,9 +10,10 @@ import numpy as np
 from scipy import stats
 
 from nascore.agents.predicted_rewards import PredictedRewards
-from nascore.methods import _problem, _search, blockqnn
+from nascore.methods import _pictures, _problem, _search, blockqnn
 from nascore.networks.recipe import Recipe
-from nascore.search import Search
+from nascore.results.pictures import Picture
+from nascore.search import Search, Store, last_state
 from nascore.search.finalists import Finalists
 from nascore.spaces import Architecture
 from nascore.surrogates.peephole import Peephole
@@ -163,3 +164,14 @@ def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
         if math.isfinite(tau):  # not where all are equal
             found["Kendall's tau of predictions"] = round(tau, 4)
     return found
+
+
+def pictures(config: Config, store: Store) -> list[Picture]:
+    """How good the predictions were, and the Q values when they were last kept."""
+    trials = store.trials()[: config.trials]
+    found = _pictures.predicted(trials, "predicted_accuracy", "predicted", "predicted")
+    if (state := last_state(store)) is None:
+        return found
+    learner = blockqnn.agent(config, _pictures.space_of(config, store), 0)
+    learner.table.load(*(a.numpy() for a in state["table"]))
+    return [*_pictures.q_values(learner.space, learner.table, config.initial_q), *found]

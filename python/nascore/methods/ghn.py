@@ -7,13 +7,17 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Literal
 
+import numpy as np
+
 from nascore.agents.random import Random
 from nascore.evaluators.hypernet import HypernetEvaluator
-from nascore.methods import _search
+from nascore.methods import _pictures, _search
 from nascore.methods._ghn import FILE, TrainBest, TrainHypernetwork
 from nascore.methods._problem import DagProblem
 from nascore.networks import Recipe
-from nascore.search import AskTell, Search
+from nascore.results.pictures import Picture
+from nascore.results.trial_pictures import draw_ranking
+from nascore.search import AskTell, Search, Store
 from nascore.search.loop import Stage
 from nascore.spaces import Skeleton
 from nascore.surrogates.hypernetwork import Design
@@ -122,7 +126,7 @@ def build(task: Task, config: Config, seed: int) -> Search:
         problem.time_limit_s,
     )
     stages: list[Stage] = [TrainHypernetwork(training), rank, best]
-    return Search("ghn", asdict(config), task.name, seed, stages)
+    return Search("ghn", asdict(config), task.name, seed, stages, task.shape)
 
 
 def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
@@ -138,3 +142,29 @@ def _training_problem(config: Config) -> _search.Problem:
     if config.space == "dag" and config.dag.kind == "sums":
         return replace(config.dag, nodes=min(config.train_nodes, config.dag.nodes))
     return config.problem
+
+
+def pictures(config: Config, store: Store) -> list[Picture]:
+    """How architectures rank by generated weights, and what training makes of the best."""
+    trials = store.trials()
+    ranked = {
+        trial.architecture.hash: trial
+        for trial in trials
+        if trial.evaluation.ok and trial.evaluation.fidelity == "hypernet"
+    }
+    if not ranked:
+        return []
+    trained = [t for t in trials if t.evaluation.ok and t.evaluation.fidelity != "hypernet"]
+    numbers = {ranked[t.architecture.hash].number for t in trained if t.architecture.hash in ranked}
+    generated = np.array([trial.evaluation.accuracy for trial in ranked.values()])
+    order = np.array([trial.number for trial in ranked.values()], np.float64)
+    return [
+        Picture(
+            "ranking",
+            "Ranked by generated weights",
+            "The accuracy of every architecture with weights that the hypernetwork generates, "
+            "best first; rings are those that were then trained.",
+            lambda figure: draw_ranking(figure, generated, order, numbers),
+        ),
+        *_pictures.predicted(trained, "generated_accuracy", "generated", "generated weights'"),
+    ]

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from nascore.agents.apprenticeship import Learner, MirrorStimuli, distances, learn
 from nascore.agents.differentiable import Differentiable
-from nascore.methods import _search, blockqnn
+from nascore.methods import _pictures, _search, blockqnn
 from nascore.networks.recipe import Recipe
-from nascore.search import Search
+from nascore.results.pictures import Picture
+from nascore.results.trial_pictures import draw_over_trials
+from nascore.search import Search, Store
 from nascore.spaces.published import EXPERTS
 from nascore.tasks import Task
 from nascore.trial import Agent, Evaluation, Job, Reward, Trial
@@ -135,3 +139,29 @@ def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
         "mean distance to the expert": round(float(distance.mean()), 4),
         "mean distance to the expert, last quarter": round(float(late.mean()), 4),
     }
+
+
+def pictures(config: Config, store: Store) -> list[Picture]:
+    """How far from the expert the search looks, and the Q values of the reinforcement version."""
+    trials = store.trials()
+    if not trials:
+        return []
+    blocks = [trial.architecture for trial in trials]
+    distance = distances(blocks, EXPERTS[config.expert], config.topology_gamma)
+    numbers = np.array([trial.number for trial in trials], np.float64)
+    panels = [
+        ("distance to the expert", distance, None),
+        ("reward", np.array([trial.reward for trial in trials]), None),
+    ]
+    found = [
+        Picture(
+            "expert",
+            "Distance to the expert",
+            f"How far the feature counts of each block are from those of {config.expert}'s, and "
+            "its reward. A search that collapses onto the expert stays at 0.",
+            lambda figure: draw_over_trials(figure, panels, numbers, 20, {}),
+        )
+    ]
+    if config.version == "reinforcement":
+        found += _pictures.q_learning(store, config, blockqnn.agent)
+    return found

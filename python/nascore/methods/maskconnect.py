@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -9,11 +10,17 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
+
+from nascore.files import write_whole
 from nascore.networks import Epoch, Fit, Network, Recipe, accuracy, fit
-from nascore.networks.masked import Sampling, build_masked, estimate_batch_norm
+from nascore.networks.masked import MaskedNetwork, Sampling, build_masked, estimate_batch_norm
 from nascore.networks.scoring import find_device, low_precision
 from nascore.networks.training import threads
-from nascore.search import Run, Search
+from nascore.results.pictures import Picture
+from nascore.results.trial_pictures import draw_masks
+from nascore.search import Run, Search, Store
 from nascore.search.rewards import Accuracy
 from nascore.spaces import ResidualNet
 from nascore.tasks import Task
@@ -83,7 +90,8 @@ def build(task: Task, config: Config, seed: int) -> Search:
     """The search of this method over `task`; ValueError where the network has no masks."""
     if not config.skeleton.candidates:
         raise ValueError("skeleton: no module has a choice of what it reads; give more blocks")
-    return Search("maskconnect", asdict(config), task.name, seed, [Connect(task, config)])
+    stage = Connect(task, config)
+    return Search("maskconnect", asdict(config), task.name, seed, [stage], task.shape)
 
 
 def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
@@ -102,7 +110,8 @@ def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
 class Connect:
     """The one stage: learns masks, freezes the largest, trains what is left; once per trial.
 
-    Both trainings keep every epoch in a file, from which a run that stopped goes on.
+    Both trainings keep every epoch in a file, from which a run that stopped goes on. The masks
+    after every epoch stay in a file, for the report.
     """
 
     def __init__(self, task: Task, config: Config) -> None:
@@ -185,6 +194,8 @@ class Connect:
         recipe: Recipe = getattr(self.config, phase)
 
         def report(epoch: Epoch) -> None:
+            if isinstance(network, MaskedNetwork):
+                _keep_masks(run.files / _masks(number), network, epoch.done)
             run.on_progress(_LABELS[phase], epoch.done, recipe.epochs)
 
         return fit(
@@ -200,3 +211,44 @@ class Connect:
 
 def _file(run: Run, phase: Phase, number: int) -> Path:
     return run.files / f"maskconnect-{number}-{phase}.pt"
+
+
+def _masks(number: int) -> str:
+    return f"maskconnect-{number}-masks.npy"
+
+
+def _keep_masks(path: Path, network: MaskedNetwork, epoch: int) -> None:
+    """Adds the masks after `epoch` epochs to those before, which a stop may have gone beyond."""
+    now = network.masks.detach().float().cpu().numpy()[None].astype(np.float16)
+    before = np.load(path)[: epoch - 1] if epoch > 1 else now[:0]
+    buffer = io.BytesIO()
+    np.save(buffer, np.concatenate([before, now]))
+    write_whole(path, buffer.getvalue())
+
+
+def pictures(config: Config, store: Store) -> list[Picture]:
+    """The masks of the best training over its epochs; none of a run that kept no files."""
+    trials = [trial for trial in store.trials() if trial.evaluation.ok]
+    if store.folder is None or not trials:
+        return []
+    best = max(trials, key=lambda trial: trial.rank)
+    path = store.folder / "weights" / _masks(best.number)
+    if not path.exists():  # of a run that began before masks were kept
+        return []
+    masks: npt.NDArray[np.float64] = np.load(path).astype(np.float64)
+    nodes = config.skeleton.candidates
+    firsts = np.cumsum([0, *nodes[:-1]])
+    kept = [
+        int(first) + pick
+        for first, row in zip(firsts, best.architecture.code, strict=True)
+        for pick in row
+    ]
+    return [
+        Picture(
+            "masks",
+            f"The masks of trial {best.number}",
+            f"A row is a connection that a node may have, a column an epoch. Each node keeps the "
+            f"{config.fan_in} of its largest masks (triangles).",
+            lambda figure: draw_masks(figure, masks, nodes, kept),
+        )
+    ]

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from nascore.agents.q_learning import Schedule
 from nascore.agents.unique_q_learning import UniqueQLearning
-from nascore.methods import _problem, _search
-from nascore.search import Search
+from nascore.methods import _pictures, _problem, _search
+from nascore.results.pictures import Picture
+from nascore.search import Search, Store
 from nascore.tasks import Task
+from nascore.trial import Space
 
 # Distinct networks at each epsilon: 2,700 in all.
 EPSILON: Schedule = (
@@ -50,10 +52,10 @@ def small() -> Config:
     return Config(**vars(_problem.SMALL_LAYER), trials=160, batch=8, alpha=0.1)
 
 
-def build(task: Task, config: Config, seed: int) -> Search:
-    """The search of this method over `task`."""
-    agent = UniqueQLearning(
-        config.space(task),
+def agent(config: Config, space: Space, seed: int) -> UniqueQLearning:
+    """The learner that `config` describes."""
+    return UniqueQLearning(
+        space,
         seed,
         trials=config.trials,
         schedule=config.epsilon,
@@ -63,4 +65,14 @@ def build(task: Task, config: Config, seed: int) -> Search:
         replay=config.replay,
         shaping=False,
     )
-    return _search.search("metaqnn", task, config, config, agent, seed)
+
+
+def build(task: Task, config: Config, seed: int) -> Search:
+    """The search of this method over `task`."""
+    learner = agent(config, config.space(task), seed)
+    return _search.search("metaqnn", task, config, config, learner, seed)
+
+
+def pictures(config: Config, store: Store) -> list[Picture]:
+    """The Q values: those of the greedy network, and how they grew."""
+    return _pictures.q_learning(store, config, agent)

@@ -14,6 +14,7 @@ from nascore.agents.compression import Scale
 from nascore.evaluators.distill import DistillEvaluator
 from nascore.methods import _search
 from nascore.methods._n2n import TEACHER, Compress, Final, Teach, saved_policy
+from nascore.methods._n2n_pictures import drawn
 from nascore.networks import Recipe
 from nascore.networks.distillation import (
     Distillation,
@@ -25,7 +26,8 @@ from nascore.networks.imported import imported
 from nascore.networks.models import load_model
 from nascore.networks.models import read_card as read_model_card
 from nascore.networks.teachers import VGG, ResNet
-from nascore.search import Search
+from nascore.results.pictures import Picture
+from nascore.search import Search, Store
 from nascore.spaces import WholeNet
 from nascore.tasks import Task
 from nascore.trial import Limits, Trial
@@ -180,7 +182,7 @@ def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = Non
     settings = asdict(config)
     if trained and config.teacher in ("resnet", "vgg"):
         settings["teacher"] = f"module {architecture.hash}"
-    return Search("n2n", settings, task.name, seed, stages)
+    return Search("n2n", settings, task.name, seed, stages, task.shape)
 
 
 def removal_trials(config: Config) -> int:
@@ -212,3 +214,11 @@ def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
             found[f"mean reward of {kind}, first {n} iterations"] = round(fmean(first), 4)
             found[f"mean reward of {kind}, last {n} iterations"] = round(fmean(last), 4)
     return found
+
+
+def pictures(config: Config, store: Store) -> list[Picture]:
+    """What the students lost, and how good they are; none of a run without a teacher's file."""
+    path = None if store.folder is None else store.folder / "weights" / TEACHER
+    if path is None or not path.exists():
+        return []
+    return drawn(store.trials(), read_card(path), removal_trials(config), config.trials)

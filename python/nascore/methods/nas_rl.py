@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nascore.agents.anchors import LayerController
-from nascore.methods import _problem, _search
-from nascore.search import Search
+from nascore.methods import _pictures, _problem, _search
+from nascore.results.pictures import Picture
+from nascore.search import Search, Store
+from nascore.spaces import SkipSpace
 from nascore.tasks import Task
 
 
@@ -42,10 +44,10 @@ def small() -> Config:
     )
 
 
-def build(task: Task, config: Config, seed: int) -> Search:
-    """The search of this method over `task`."""
-    agent = LayerController(
-        config.space(task),
+def agent(config: Config, space: SkipSpace, seed: int) -> LayerController:
+    """The controller that `config` describes."""
+    return LayerController(
+        space,
         seed,
         deeper_every=config.deeper_every,
         units=config.units,
@@ -54,4 +56,14 @@ def build(task: Task, config: Config, seed: int) -> Search:
         lr=config.lr,
         baseline=config.baseline,
     )
-    return _search.search("nas_rl", task, config, config, agent, seed)
+
+
+def build(task: Task, config: Config, seed: int) -> Search:
+    """The search of this method over `task`."""
+    learner = agent(config, config.space(task), seed)
+    return _search.search("nas_rl", task, config, config, learner, seed)
+
+
+def pictures(config: Config, store: Store) -> list[Picture]:
+    """The controller's probabilities over time, and how sure it is."""
+    return _pictures.controller(store, config, agent)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nascore.agents.policy_gradient import PolicyGradient
-from nascore.methods import _problem, _search
-from nascore.search import Search
+from nascore.methods import _pictures, _problem, _search
+from nascore.results.pictures import Picture
+from nascore.search import Search, Store
+from nascore.spaces import CellSpace
 from nascore.tasks import Task
 
 
@@ -47,10 +49,10 @@ def small() -> Config:
     )
 
 
-def build(task: Task, config: Config, seed: int) -> Search:
-    """The search of this method over `task`."""
-    agent = PolicyGradient(
-        config.space(task),
+def agent(config: Config, space: CellSpace, seed: int) -> PolicyGradient:
+    """The controller that `config` describes."""
+    return PolicyGradient(
+        space,
         seed,
         units=config.units,
         init=config.init,
@@ -61,4 +63,14 @@ def build(task: Task, config: Config, seed: int) -> Search:
         entropy=config.entropy,
         baseline=config.baseline,
     )
-    return _search.search("nasnet", task, config, config, agent, seed)
+
+
+def build(task: Task, config: Config, seed: int) -> Search:
+    """The search of this method over `task`."""
+    learner = agent(config, config.space(task), seed)
+    return _search.search("nasnet", task, config, config, learner, seed)
+
+
+def pictures(config: Config, store: Store) -> list[Picture]:
+    """The controller's probabilities over time, and how sure it is."""
+    return _pictures.controller(store, config, agent)

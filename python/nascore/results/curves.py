@@ -119,6 +119,7 @@ def front(run: History, cost: str) -> Picture:
         hover(axes, xs, ys, [f"{say(t)}\non the front" for t in best])
         if max(xs) > 20 * max(1.0, min(xs)):
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter("")
 
     caption = f"On the line are {len(best)} architectures that no other beats at no more cost."
     caption += _left_out(len(alike), len(others))

@@ -32,6 +32,9 @@ _STYLE: dict[Any, Any] = {
     "axes.edgecolor": _INK,
     "axes.facecolor": "none",
     "axes.labelcolor": _INK,
+    "boxplot.capprops.color": _INK,
+    "boxplot.flierprops.markeredgecolor": _INK,
+    "boxplot.whiskerprops.color": _INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "font.size": 9,
@@ -68,14 +71,12 @@ def svg(picture: Picture) -> str:
     text = re.sub("|".join(_SCHEME), lambda found: _SCHEME[found[0]], text)
     tips = escape(json.dumps(_tips(sheet), ensure_ascii=False))
     width, height = (72 * side for side in picture.size)
-    return re.sub(
-        r"<svg [^>]*>",
+    head = (
         f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width:g} {height:g}" '
         f'style="--w:{width:.0f}" role="img" aria-label="{escape(picture.title)}" '
-        f'data-tips="{tips}">',
-        text,
-        count=1,
+        f'data-tips="{tips}">'
     )
+    return head + text[text.index(">") + 1 :]
 
 
 def save(picture: Picture, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nascore.search.ask_tell import AskTell
+from nascore.search.ask_tell import AskTell, last_state, restore, retrace
 from nascore.search.cluster import RayWorkers
 from nascore.search.executors import Executor, InProcess, Pool, Watched
 from nascore.search.folder import RunError
@@ -38,7 +38,10 @@ __all__ = [
     "Targets",
     "Watched",
     "Workers",
+    "last_state",
     "open_run",
+    "restore",
+    "retrace",
     "trial_json",
     "visible_gpus",
 ]

@@ -17,7 +17,7 @@ import torch
 
 from nascore.search.folder import RunError
 from nascore.search.loop import Run
-from nascore.search.store import Asked
+from nascore.search.store import Asked, Event, Store
 from nascore.search.weights import Weights
 from nascore.trial import Agent, Evaluation, Evaluator, Job, Proposal, Reward, Trial, WeightsRef
 
@@ -74,13 +74,7 @@ class AskTell:
         after, state = run.store.last_snapshot(run.stage) or (0, self._fresh)
         self.agent.load_state_dict(_loads(state))
         for event in run.store.log(run.stage, after):
-            if event.told:
-                self.agent.tell(event.told)
-            elif not _same(self.agent.ask(len(event.asked)), event.asked):
-                raise RunError(
-                    f"run {run.store.name} cannot go on: the agent no longer proposes what the "
-                    "log says, so its version, its seed or its settings are not the same"
-                )
+            _follow(self.agent, event, run.store)
         weights = Weights(run.files, self.keep_weights) if self.keep_weights else None
         yield from _Session(self, run, weights).trials()
 
@@ -127,6 +121,8 @@ class _Session:
                 self._collect(threading.TIMEOUT_MAX)
             if self.finished:
                 yield from self._tell(sorted(self.finished))
+            if self.since_snapshot and not self.untold and self.asked == self.stage.trials:
+                self._snapshot()  # of the end, which reports show
         except (KeyboardInterrupt, GeneratorExit):
             while self._collect(0):
                 pass
@@ -242,9 +238,51 @@ class _Session:
         self.untold -= len(trials)
         self.since_snapshot += len(trials)
         if self.since_snapshot >= self.stage.snapshot_every:
-            self.run.store.snapshot(self.run.stage, _dumps(self.stage.agent.state_dict()))
-            self.since_snapshot = 0
+            self._snapshot()
         yield from trials
+
+    def _snapshot(self) -> None:
+        self.run.store.snapshot(self.run.stage, _dumps(self.stage.agent.state_dict()))
+        self.since_snapshot = 0
+
+
+def last_state(store: Store, stage: int = 0) -> Any:
+    """The last kept state of a stage's agent, a dictionary; None where there is none yet."""
+    kept = store.last_snapshot(stage)
+    return _loads(kept[1]) if kept else None
+
+
+def restore(agent: Agent, store: Store, stage: int = 0) -> None:
+    """Brings a fresh agent to where the log of a stage ends, by its last kept state.
+
+    Raises RunError when the agent contradicts the log.
+    """
+    after, state = store.last_snapshot(stage) or (0, None)
+    if state is not None:
+        agent.load_state_dict(_loads(state))
+    for event in store.log(stage, after):
+        _follow(agent, event, store)
+
+
+def retrace(agent: Agent, store: Store, stage: int = 0) -> Iterator[Sequence[Trial]]:
+    """Leads a fresh agent through the whole log of a stage; yields what it is told, each time.
+
+    Raises RunError when the agent contradicts the log.
+    """
+    for event in store.log(stage):
+        _follow(agent, event, store)
+        if event.told:
+            yield event.told
+
+
+def _follow(agent: Agent, event: Event, store: Store) -> None:
+    if event.told:
+        agent.tell(event.told)
+    elif not _same(agent.ask(len(event.asked)), event.asked):
+        raise RunError(
+            f"run {store.name} cannot go on: the agent no longer proposes what the "
+            "log says, so its version, its seed or its settings are not the same"
+        )
 
 
 def _same(proposed: Sequence[Proposal], logged: Sequence[Proposal]) -> bool:

@@ -76,13 +76,17 @@ class Stage(Protocol):
 
 @dataclass(frozen=True)
 class Search:
-    """A method with its settings (`config`, JSON), ready to run; iterate it to do so."""
+    """A method with its settings (`config`, JSON), ready to run; iterate it to do so.
+
+    `shape` is the images', where the space depends on it: reports draw without the data set.
+    """
 
     method: str
     config: Mapping[str, Any]
     task: str
     seed: int
     stages: Sequence[Stage]
+    shape: tuple[int, ...] | None = None
     targets: Mapping[str, Any] | None = None  # of costs in the reward, if there are any
 
     @property
@@ -93,7 +97,7 @@ class Search:
     @property
     def meta(self) -> dict[str, Any]:
         """What a store must agree with, to be this search's."""
-        names = ("method", "config", "task", "seed", "trials", "targets")
+        names = ("method", "config", "task", "seed", "trials", "shape", "targets")
         told = {name: getattr(self, name) for name in names}
         meta: dict[str, Any] = json.loads(json.dumps(told))
         return meta
@@ -125,7 +129,7 @@ class Search:
             raise ValueError(f"order={order!r}: it is 'fixed' or 'arrival'")
         if store is not None:
             for key, mine in self.meta.items():
-                if key != "trials" and store.meta.get(key) != mine:
+                if key not in ("trials", "shape") and store.meta.get(key) != mine:
                     raise RunError(
                         f"run {store.name} is of another search: "
                         f"its {key} is {store.meta.get(key)!r}, not {mine!r}"
