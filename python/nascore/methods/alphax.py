@@ -73,8 +73,8 @@ def pictures(config: Config, store: Store) -> list[Picture]:
     restore(learner, store)
     prefix, _, action, children, first, visits, total, *_ = learner.tree.state()
     wanted = best.proposal.actions[len(prefix) :]
-    tables = [a.astype(np.int64) for a in (action, children, first, visits)]
-    nodes = most_visited(*tables, total, keep=wanted)
+    a, c, f, v = (table.astype(np.int64) for table in (action, children, first, visits))
+    nodes = most_visited(a, c, f, v, total, keep=wanted)
     way, state, names = [0], space.start(1), {}
     for step, taken in enumerate(best.proposal.actions):
         if step >= len(prefix):
