@@ -1,0 +1,267 @@
+"""The page on a run, as text and in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import method_kit
+from cli_kit import nascore, searching, shown, told
+from nascore import report, tasks
+from nascore.methods import blockqnn
+from nascore.search import Accuracy, AskTell, Search, Store
+from nascore.trial import Evaluation
+from toys import ToyAgent, ToyEvaluator, toy_search
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SECTIONS = {
+    "winner",
+    "accuracy",
+    "distribution",
+    "pareto",
+    "best",
+    "own",
+    "saved",
+    "failures",
+    "asked",
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search with its report, beside two random ones."""
+    folder = tmp_path_factory.mktemp("report")
+    assert nascore(*searching(folder / "run", "--trials", 16)).status == 0
+    settings = [
+        part
+        for setting in method_kit.fitted("random", "block", method_kit.TINY["block"])
+        for part in ("--set", setting)
+    ]
+    for seed in (0, 1):
+        arguments = ("--seed", seed, "--trials", 12, "--out", folder / f"random-{seed}")
+        done = nascore("search", "random", "--task", "digits", *settings, *arguments)
+        assert done.status == 0, done.err
+    beside = [part for i in (0, 1) for part in ("--beside", folder / f"random-{i}")]
+    done = nascore("report", folder / "run", *beside, "--figures", folder / "figures")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"The report is {folder / 'run' / 'report.html'}: open it")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def html(run: Path) -> str:
+    return (run / "report.html").read_text(encoding="utf-8")
+
+
+class Outline(HTMLParser):
+    """The sections of a page, its scripts, and what it would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sections: set[str] = set()
+        self.scripts = 0
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        if tag == "section":
+            self.sections.add(given["id"] or "")
+        self.scripts += tag == "script"
+        for name in ("src", "href", "xlink:href", "srcset", "action"):
+            value = given.get(name)
+            if value and not value.startswith(("#", "data:")):
+                self.loads.append(value)
+
+
+def outline(html: str) -> Outline:
+    found = Outline()
+    found.feed(html)
+    return found
+
+
+def test_the_page_has_everything_and_loads_nothing(run: Path, html: str) -> None:
+    page = outline(html)
+    assert page.sections >= SECTIONS
+    assert (page.scripts, page.loads) == (1, [])
+    assert "url(" not in re.sub(r"url\(#", "", html)
+    assert "nascore search blockqnn --task digits" in html
+    assert "2 random searches" in html
+    best = shown(run)["best"]
+    assert f"The best: trial {best['number']}" in html
+    assert f"{best['metrics']['params']:,.0f}" in html
+    names = {path.name for path in (run.parent / "figures").iterdir()}
+    assert names >= {
+        f"{name}.{kind}"
+        for name in ("accuracy-trials", "accuracy-seconds", "pareto-params", "q-values")
+        for kind in ("svg", "png")
+    }
+
+
+def points(html: str, picture: str) -> list[Any]:
+    """What a picture says to who comes near its points."""
+    figure = html[html.index(f'<figure id="{picture}"') :]
+    tips = re.search(r'data-tips="(.*?)"', figure)
+    assert tips
+    found: list[Any] = json.loads(unescape(tips[1]))
+    return found
+
+
+def test_every_trial_and_every_point_of_the_front_says_its_name(run: Path, html: str) -> None:
+    good = {t.number for t in told(run) if t.evaluation.ok and t.repeat_of is None}
+    said = {int(text.split()[1]) for *_, text in points(html, "accuracy-trials")}
+    assert said == good
+    front = {int(t.split()[1]) for *_, t in points(html, "pareto-params") if "on the front" in t}
+    assert front == set(shown(run)["pareto"]["params"])
+
+
+def test_what_comes_from_outside_is_text(tmp_path: Path) -> None:
+    evil = '<script>alert("x")</script>'
+    search = toy_search(12)
+    evil_search = Search(search.method, {"trials": evil}, evil, 0, search.stages)
+    with Store.create(tmp_path / "run", {**evil_search.meta, "command": evil}) as store:
+        list(evil_search.run(store))
+        report.write(store, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert outline(html).scripts == 1
+    assert evil not in html
+    assert "&lt;script&gt;" in html
+
+
+class Failing(ToyEvaluator):
+    """Whatever the architecture."""
+
+    def _evaluate(self, job: Any) -> Evaluation:
+        return Evaluation({}, "table", "invalid", "no <good>")
+
+
+def test_a_run_whose_every_trial_failed(tmp_path: Path) -> None:
+    search = Search("toy", {}, "toy", 0, [AskTell(ToyAgent(0), Failing(), Accuracy(), 4)])
+    with Store.create(tmp_path / "run", search.meta) as store:
+        list(search.run(store))
+        report.write(store, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert "No trial has succeeded yet." in html
+    assert "no &lt;good&gt;" in html
+
+
+def test_a_run_that_goes_on(tmp_path: Path) -> None:
+    search = toy_search(40)
+    with Store.create(tmp_path / "run", search.meta) as store:
+        for trial in search.run(store):
+            if trial.number == 9:
+                with Store.open(tmp_path / "run") as reader:
+                    report.write(reader, tmp_path / "page.html")
+                break
+    assert "10 of 40" in (tmp_path / "page.html").read_text()
+
+
+def test_thousands_of_trials_are_thinned(tmp_path: Path) -> None:
+    search = toy_search(3000, batch=100)
+    with Store.create(None, search.meta) as store:
+        list(search.run(store))
+        report.write(store, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert len(points(html, "accuracy-trials")) <= 2001
+    assert len(html) < 2_000_000
+
+
+def test_what_cannot_be_reported(run: Path, tmp_path: Path) -> None:
+    search = toy_search(4)
+    with Store.create(tmp_path / "empty", search.meta):
+        pass
+    for arguments, message in (
+        ((tmp_path / "empty",), "has no result yet"),
+        ((run, "--beside", run), "is of blockqnn; give runs of random"),
+        ((tmp_path / "none",), "none"),
+        (("sqlite:///x.db#run",), "has no folder for a page; give a file"),
+    ):
+        done = nascore("report", *arguments)
+        assert done.status == 2
+        assert message in done.err
+    task = tasks.from_arrays(np.zeros((40, 8, 8), np.uint8), np.arange(40) % 2, name="other")
+    config = blockqnn.small()
+    assert blockqnn.build(task, config, 0).meta["shape"] == [1, 8, 8]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium here")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1280])
+def test_in_a_browser(run: Path, browser: Any, width: int, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((run / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("[...document.querySelectorAll('section')].every(s => s.offsetHeight > 0)")
+    assert min(page.evaluate(CONTRASTS)) >= 4.5
+
+    numbers = (
+        "[...document.querySelectorAll('.ranking tbody tr')].map(r => +r.cells[0].dataset.value)"
+    )
+    before = page.evaluate(numbers)
+    page.click(".ranking th button >> nth=0")
+    first = page.evaluate(numbers)
+    page.click(".ranking th button >> nth=0")
+    second = page.evaluate(numbers)
+    assert first == sorted(before, reverse=True)
+    assert second == sorted(before)
+
+    x, y, text = page.evaluate(A_POINT)
+    page.mouse.move(x, y)
+    assert page.inner_text("#tip").split("\n")[0] == text.split("\n")[0]
+    assert page.is_visible("#tip")
+
+    page.click(".thumb >> nth=0")
+    assert page.is_visible("dialog svg")
+    page.click("dialog")
+    assert not page.is_visible("dialog")
+    assert said == []
+    assert [url for url in asked if not url.startswith("file:")] == []
+    page.close()
+
+
+# Of all that has text of its own, against what is painted behind it.
+CONTRASTS = """() => {
+  const light = c => {
+    const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(v => {
+      v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; });
+    return .2126 * r + .7152 * g + .0722 * b; };
+  const found = [];
+  for (const one of document.querySelectorAll("h1, h2, h3, p, td, th, figcaption, dt, dd, code")) {
+    if (!one.textContent.trim()) continue;
+    let behind = one, paint = "rgba(0, 0, 0, 0)";
+    while (behind && /rgba\\(.*, 0\\)/.test(paint)) {
+      paint = getComputedStyle(behind).backgroundColor; behind = behind.parentElement; }
+    const [a, b] = [light(getComputedStyle(one).color), light(paint)];
+    found.push((Math.max(a, b) + .05) / (Math.min(a, b) + .05)); }
+  return found; }"""
+
+A_POINT = """() => {
+  const svg = document.querySelector("#pareto-params svg");
+  svg.scrollIntoView({block: "center"});
+  const [x, y, text] = JSON.parse(svg.dataset.tips)[0];
+  const place = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM());
+  return [place.x, place.y, text]; }"""
