@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
@@ -32,6 +34,8 @@ from nascore.spaces import (
     SkipSpace,
 )
 from nascore.tasks import Augment, augment_batch, batches, resident
+
+Array = npt.NDArray[Any]
 
 KINDS = ("block", "depthwise", "cell", "layer", "skip", "connection", "anytime")
 
@@ -146,7 +150,7 @@ def test_what_is_of_images_alone_says_so() -> None:
         Skeleton.small().expand(Skeleton.simplest, (40,), 2)
 
 
-def waves(n: int, length: int = 24, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def waves(n: int, length: int = 24, seed: int = 0) -> tuple[Array, Array]:
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 2
     phase = rng.random((n, 1))
@@ -190,7 +194,7 @@ def test_a_search_trains_on_signals_and_retrains_the_winner(tmp_path: Path) -> N
         (np.full((8, 20), 1e300), "not finite in float32"),
     ],
 )
-def test_bad_signals_are_refused(signals: np.ndarray, message: str) -> None:
+def test_bad_signals_are_refused(signals: Array, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tasks.from_signals(signals, np.arange(8) % 2)
 

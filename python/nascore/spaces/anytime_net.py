@@ -62,8 +62,8 @@ class AnytimeNet:
     def expand(self, architecture: Architecture, shape: tuple[int, ...], classes: int) -> _core.Net:
         """The network for images of `shape` (C, H, W), or signals (C, L).
 
-        Its exits are `_core.Net.exits`. ValueError where the architecture is no anytime network of as many cells, the network is
-        too wide, or the image too small for a scale.
+        Its exits are `_core.Net.exits`. ValueError where the architecture is no anytime network of
+        as many cells, the network is too wide, or the image too small for a scale.
         """
         if architecture.space != "anytime":
             raise ValueError(f"an architecture of space {architecture.space!r} is of no such cells")
