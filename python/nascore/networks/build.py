@@ -27,7 +27,7 @@ class Network(nn.Module):
     def __init__(self, net: _core.Net) -> None:
         super().__init__()
         self.net = net
-        rows = [Row(*map(int, row), net.signal) for row in net.rows]
+        rows = [Row(*map(int, (*row, net.signal))) for row in net.rows]
         last_reader = {j: i for i, inputs in enumerate(net.inputs) for j in inputs}
         self.exit_rows = (*net.exits, len(rows) - 1)
         self.exit_macs = tuple(net.exit_macs)

@@ -41,7 +41,7 @@ class MaskedNetwork(Network):
     def __init__(
         self,
         skeleton: ResidualNet,
-        shape: tuple[int, int, int],
+        shape: tuple[int, ...],
         classes: int,
         fan_in: int,
         seed: int,
@@ -167,7 +167,7 @@ class MaskedNetwork(Network):
 
 def build_masked(
     skeleton: ResidualNet,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     classes: int,
     fan_in: int,
     seed: int,

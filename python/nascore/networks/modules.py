@@ -24,7 +24,7 @@ class Row(NamedTuple):
     channels: int
     height: int
     width: int
-    signal: bool = False  # of a network of signals [n, C, L], whose kernels have a width alone
+    signal: int = 0  # 1 in a network of signals [n, C, L], whose kernels have a width alone
 
 
 def _sides(row: Row) -> tuple[int, ...]:
@@ -248,12 +248,15 @@ class GlobalPool(nn.Module):
 
 
 def _max_pool(row: Row, _: Sequence[Row]) -> nn.Module:
-    return (nn.MaxPool1d if row.signal else nn.MaxPool2d)(_sides(row), row.stride, _padding(row))
+    pool: Any = nn.MaxPool1d if row.signal else nn.MaxPool2d
+    made: nn.Module = pool(_sides(row), row.stride, _padding(row))
+    return made
 
 
 def _avg_pool(row: Row, _: Sequence[Row]) -> nn.Module:
     pool: Any = nn.AvgPool1d if row.signal else nn.AvgPool2d
-    return pool(_sides(row), row.stride, _padding(row), count_include_pad=False)
+    made: nn.Module = pool(_sides(row), row.stride, _padding(row), count_include_pad=False)
+    return made
 
 
 # By the names of `_core.OPS`; the arguments are the row and the rows that it reads.
@@ -284,7 +287,7 @@ MODULES: dict[str, Callable[[Row, Sequence[Row]], nn.Module]] = {
     "avg_pool_valid": lambda row, inputs: (
         nn.AvgPool1d(row.kernel_width, row.stride)
         if row.signal
-        else nn.AvgPool2d(_sides(row), row.stride)
+        else nn.AvgPool2d((row.kernel, row.kernel_width), row.stride)
     ),
     "pad": lambda row, inputs: Pad(row, inputs[0]),
     "conv_valid": lambda row, inputs: ConvValid(row, inputs[0].channels),

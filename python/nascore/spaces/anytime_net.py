@@ -86,7 +86,7 @@ class AnytimeNet:
 class _Writer(NetRows):
     """A network in the making, and the logits of its exits so far."""
 
-    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+    def __init__(self, shape: Image, classes: int) -> None:
         super().__init__(shape)
         self.shape, self.classes = shape, classes
         self.exits: list[int] = []
