@@ -46,7 +46,7 @@ def drawn(
     ]
     lost = [
         ("layers removed", np.array([len(own) - len(s) for s in students], np.float64), None),
-        ("mean width left", np.array([np.mean(s) / np.mean(own) for s in students]), 1.0),
+        ("share of widths left", np.array([sum(s) / sum(own) for s in students]), 1.0),
     ]
     found = [
         Picture(
@@ -60,8 +60,8 @@ def drawn(
         Picture(
             "compression",
             "Layers removed and shrunk",
-            "How many of the teacher's convolution and linear layers each student lacks, and how "
-            "wide the others are in the mean, over the teacher's.",
+            "How many of the teacher's convolution and linear layers each student lacks, and the "
+            "sum of the others' widths over the sum of the teacher's.",
             lambda figure: draw_over_trials(figure, lost, numbers, _WINDOW, stages),
             (7.0, 4.5),
         ),

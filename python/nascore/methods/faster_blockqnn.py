@@ -170,8 +170,9 @@ def pictures(config: Config, store: Store) -> list[Picture]:
     """How good the predictions were, and the Q values when they were last kept."""
     trials = store.trials()[: config.trials]
     found = _pictures.predicted(trials, "predicted_accuracy", "predicted", "predicted")
-    if (state := last_state(store)) is None:
+    state, space = last_state(store), _pictures.space_of(config, store)
+    if state is None or space is None:
         return found
-    learner = blockqnn.agent(config, _pictures.space_of(config, store), 0)
+    learner = blockqnn.agent(config, space, 0)
     learner.table.load(*(a.numpy() for a in state["table"]))
     return [*_pictures.q_values(learner.space, learner.table, config.initial_q), *found]

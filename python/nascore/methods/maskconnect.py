@@ -220,7 +220,9 @@ def _masks(number: int) -> str:
 def _keep_masks(path: Path, network: MaskedNetwork, epoch: int) -> None:
     """Adds the masks after `epoch` epochs to those before, which a stop may have gone beyond."""
     now = network.masks.detach().float().cpu().numpy()[None].astype(np.float16)
-    before = np.load(path)[: epoch - 1] if epoch > 1 else now[:0]
+    before = np.full((epoch - 1, now.shape[1]), np.nan, np.float16)
+    if epoch > 1 and path.exists():  # else begun before masks were kept
+        before = np.load(path)[: epoch - 1]
     buffer = io.BytesIO()
     np.save(buffer, np.concatenate([before, now]))
     write_whole(path, buffer.getvalue())
