@@ -57,13 +57,15 @@ py::typing::List<py::typing::Tuple<int, py::ellipsis>> inputs(const CostedNet& s
 
 CostedNet from_rows(const Given<std::int64_t>& given,
                     const std::vector<std::vector<std::int32_t>>& inputs, bool repairs,
-                    std::vector<std::int32_t> seams, std::vector<std::int32_t> exits) {
+                    std::vector<std::int32_t> seams, std::vector<std::int32_t> exits,
+                    bool signal = false) {
   const auto table = checked(given, "rows", {"R", 9});
   if (table.shape(0) != static_cast<py::ssize_t>(inputs.size())) {
     throw py::value_error("rows has " + std::to_string(table.shape(0)) + " rows, inputs " +
                           std::to_string(inputs.size()) + "; each row needs its inputs");
   }
   Net net;
+  net.signal = signal;
   const std::int64_t* cell = table.data();
   for (std::size_t i = 0; i < inputs.size(); ++i, cell += 9) {
     if (cell[0] < 0 || cell[0] >= static_cast<std::int64_t>(kOps.size())) {
@@ -98,6 +100,16 @@ CostedNet from_rows(const Given<std::int64_t>& given,
   }
   net.seams = std::move(seams);
   set_exits(net, std::move(exits));
+  const NetCost total = cost(net);
+  return {std::move(net), total};
+}
+
+CostedNet of_signals(const CostedNet& self) {
+  Net net = self.net;
+  flatten_to_signal(net);
+  std::vector<std::int32_t> exits = std::move(net.exits);
+  net.exits.clear();
+  set_exits(net, std::move(exits));  // by their new cost
   const NetCost total = cost(net);
   return {std::move(net), total};
 }
@@ -212,7 +224,12 @@ void bind_net(py::module_& m) {
 
   py::class_<CostedNet>(m, "Net", "A whole network as rows in the order in which they run.")
       .def_static(
-          "from_rows", &from_rows, py::arg("rows"), py::arg("inputs"), py::arg("repair") = false,
+          "from_rows",
+          [](const Given<std::int64_t>& rows, const std::vector<std::vector<std::int32_t>>& inputs,
+             bool repairs, std::vector<std::int32_t> seams, std::vector<std::int32_t> exits) {
+            return from_rows(rows, inputs, repairs, std::move(seams), std::move(exits));
+          },
+          py::arg("rows"), py::arg("inputs"), py::arg("repair") = false,
           py::arg("seams") = std::vector<std::int32_t>{},
           py::arg("exits") = std::vector<std::int32_t>{},
           "The network of rows int64 `[R, 9]`, columns NET_COLUMNS, and per row those it reads.\n\n"
@@ -224,12 +241,13 @@ void bind_net(py::module_& m) {
           "be built, the rule and what it should be.")
       .def(py::pickle(
           [](const CostedNet& self) {
-            return State(py::make_tuple(rows(self), inputs(self), self.net.seams, self.net.exits));
+            return State(py::make_tuple(rows(self), inputs(self), self.net.seams, self.net.exits,
+                                        self.net.signal));
           },
           [](const State& state) {
             return from_rows({state[0]}, state[1].cast<std::vector<std::vector<std::int32_t>>>(),
                              false, state[2].cast<std::vector<std::int32_t>>(),
-                             state[3].cast<std::vector<std::int32_t>>());
+                             state[3].cast<std::vector<std::int32_t>>(), state[4].cast<bool>());
           }))
       .def_property_readonly("rows", &rows, "int64 `[R, 9]`, columns NET_COLUMNS.")
       .def_property_readonly("inputs", &inputs, "Per row, the rows that it reads.")
@@ -243,6 +261,13 @@ void bind_net(py::module_& m) {
           "exit_macs", [](const CostedNet& self) { return exit_macs(self.net); },
           "Multiply-adds until each exit has answered, then until the last row has: of all that\n"
           "leads to it or to an exit that costs no more alone.")
+      .def("of_signals", &of_signals, py::call_guard<py::gil_scoped_release>(),
+           "This network of images (C, L, L) made one of signals (C, L): heights are 1, and "
+           "kernels\n"
+           "keep their width alone.")
+      .def_property_readonly(
+          "signal", [](const CostedNet& self) { return self.net.signal; },
+          "Whether it is of signals (C, L), not of images.")
       .def_property_readonly(
           "signatures", &names,
           "Per row a name of its own, a hash of it and of what feeds it; networks that have a "
@@ -251,8 +276,14 @@ void bind_net(py::module_& m) {
       .def(
           "program",
           [](const CostedNet& self, const std::vector<std::int32_t>& given,
-             const std::vector<std::int32_t>& wanted,
-             bool batch_statistics) { return compile(self.net, given, wanted, batch_statistics); },
+             const std::vector<std::int32_t>& wanted, bool batch_statistics) {
+            if (self.net.signal) {
+              throw std::invalid_argument(
+                  "a network of signals has no fused program yet, only one of images; run it as "
+                  "the torch module that it is");
+            }
+            return compile(self.net, given, wanted, batch_statistics);
+          },
           py::arg("inputs"), py::arg("outputs"), py::arg("batch_statistics") = false,
           "The Program that computes rows `outputs` from rows `inputs`.\n\n"
           "With `batch_statistics` batch norms go by each batch. ValueError where an output needs\n"

@@ -266,6 +266,16 @@ Net expand(const Graph& graph, const Skeleton& skeleton, Shape input, int classe
   return Writer(graph, skeleton, input).run(classes);
 }
 
+void flatten_to_signal(Net& net) {
+  for (NetRow& row : net.rows) {
+    row.out.height = 1;
+    // a dropout's kernel is a probability
+    if (row.kernel > 0 && row.op != Op::kDropout && row.op != Op::kDropPath) row.kernel = 1;
+  }
+  net.signal = true;
+  repair(net);
+}
+
 namespace {
 
 // Of the rows that lead to the `ends`.

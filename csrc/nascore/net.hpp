@@ -43,6 +43,7 @@ struct Net {
   std::vector<std::int32_t> seams;   // rows that end one repeated block and begin the next
   std::vector<std::int32_t> exits;   // rows of logits that answer before the last row does, by
                                      // rising multiply-adds of what leads to each
+  bool signal = false;  // of signals (C, L), not images: all heights are 1, kernels 1 x k
 };
 
 // Of the rows that lead to the logits, those of exits too: an auxiliary head, which only training
@@ -103,6 +104,9 @@ void validate(const Net& net);
 // channels of what gives channels. Where groups no longer divide these, they become the largest
 // common divisor; a depthwise convolution stays one.
 void repair(Net& net);
+
+// Makes a net of images C x L x L the same net of signals of length L: kernels keep their width.
+void flatten_to_signal(Net& net);
 
 // Throws domain_error where a sum passes 64 bits.
 NetCost cost(const Net& net);

@@ -172,7 +172,7 @@ class Checker {
     const bool chance = r.op == Op::kDropout || r.op == Op::kDropPath;
     const bool reduce = r.op == Op::kFactorizedReduce;
     const bool window = k == Kind::kWindow && !reduce;
-    const bool square = r.op == Op::kMaxPoolValid;
+    const bool square = r.op == Op::kMaxPoolValid && !net_.signal;
     const bool dilated = r.op == Op::kConv || r.op == Op::kStem || r.op == Op::kConvRelu ||
                          r.op == Op::kConvBias || r.op == Op::kSepConv || r.op == Op::kConvPlain ||
                          r.op == Op::kConvPlainValid || r.op == Op::kConvBiasValid;

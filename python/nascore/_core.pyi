@@ -233,6 +233,11 @@ class Net:
         """
     def __getstate__(self) -> tuple[typing.Any, ...]: ...
     def __setstate__(self, arg0: tuple[typing.Any, ...]) -> None: ...
+    def of_signals(self) -> Net:
+        """
+        This network of images (C, L, L) made one of signals (C, L): heights are 1, and kernels
+        keep their width alone.
+        """
     def program(
         self,
         inputs: collections.abc.Sequence[int],
@@ -285,6 +290,11 @@ class Net:
     def seams(self) -> list[int]:
         """
         Rows that end one repeated block and begin the next.
+        """
+    @property
+    def signal(self) -> bool:
+        """
+        Whether it is of signals (C, L), not of images.
         """
     @property
     def signatures(self) -> list[str]:

@@ -96,6 +96,11 @@ class Differentiable:
         self.task, self.recipe = task, recipe
         self.device = find_device(device)
         self.topology, self.weight = ExpectedTopology(topology, space.max_layers), weight
+        if len(task.shape) != 3:
+            raise ValueError(
+                f"{task.name} is of signals {task.shape}: differentiable search is over images "
+                "(C, H, W) alone; use another agent"
+            )
         channels, *_ = task.shape
         self.network = build_relaxed(space.max_layers, skeleton, channels, task.classes, seed)
         place(self.network, self.device)

@@ -49,7 +49,12 @@ class HypernetEvaluator:
             raise ValueError(f"batch={self.batch} must be at least 2, for batch norm")
         find_device(self.device)
         enough_channels(self.design, self.task)
-        self.skeleton.expand(self.skeleton.simplest, self.task.shape, self.task.classes)
+        net = self.skeleton.expand(self.skeleton.simplest, self.task.shape, self.task.classes)
+        if net.signal:
+            raise ValueError(
+                f"{self.task.name} is of signals {self.task.shape}: the hypernetwork makes kernels "
+                "of images (C, H, W) alone; search with a method that trains, such as blockqnn"
+            )
 
     def key(self, architecture: Architecture) -> str:
         setting = [asdict(value) for value in (self.skeleton, self.design, self.limits)]

@@ -137,7 +137,13 @@ def build(task: Task, config: Config, seed: int, teacher: nn.Module | None = Non
                 raise ValueError(f"blocks={config.blocks} needs as many widths={config.widths}")
             kind = ResNet if config.teacher == "resnet" else VGG
             teacher = kind(task.shape[0], task.classes, config.blocks, config.widths)
-    architecture, network = imported(teacher, task.shape)
+    shape = task.shape
+    if len(shape) != 3:
+        raise ValueError(
+            f"{task.name} is of signals {shape}: teachers are of images (C, H, W) alone; use "
+            "another method, such as blockqnn"
+        )
+    architecture, network = imported(teacher, shape)
     if (logits := architecture.code[-1][6]) != task.classes:
         raise ValueError(f"the teacher gives {logits} logits; {task.name} has {task.classes}")
     if config.teacher_mean or config.teacher_std:

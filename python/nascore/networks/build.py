@@ -27,7 +27,7 @@ class Network(nn.Module):
     def __init__(self, net: _core.Net) -> None:
         super().__init__()
         self.net = net
-        rows = [Row(*map(int, row)) for row in net.rows]
+        rows = [Row(*map(int, (*row, net.signal))) for row in net.rows]
         last_reader = {j: i for i, inputs in enumerate(net.inputs) for j in inputs}
         self.exit_rows = (*net.exits, len(rows) - 1)
         self.exit_macs = tuple(net.exit_macs)
@@ -49,7 +49,7 @@ class Network(nn.Module):
         self.signatures = dict(zip(names, net.signatures[1:], strict=True))  # of each module's row
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [n, classes] of normalised images [n, C, H, W]."""
+        """Logits [n, classes] of normalised images [n, C, H, W], or signals [n, C, L]."""
         return self._run(images, self.plan)[self.ends[-1]]
 
     def exits(self, images: Tensor) -> list[Tensor]:
@@ -117,19 +117,19 @@ def initialise(network: nn.Module, seed: int, init: Init = "he") -> None:
     network.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
+        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)):
             if init == "xavier":
                 nn.init.xavier_uniform_(module.weight, generator=generator)
-            elif isinstance(module, nn.Conv2d):
+            elif isinstance(module, (nn.Conv1d, nn.Conv2d)):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             else:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="linear", generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)):
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)):
             module.reset_parameters()
 
 
 def build(architecture: Architecture, task: Task, skeleton: AnySkeleton, seed: int = 0) -> Network:
-    """The network that `skeleton` makes of `architecture` for the images and classes of `task`."""
+    """The network of `architecture` in `skeleton` for the shape and classes of `task`."""
     return build_net(skeleton.expand(architecture, task.shape, task.classes), seed)

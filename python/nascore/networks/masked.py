@@ -41,13 +41,18 @@ class MaskedNetwork(Network):
     def __init__(
         self,
         skeleton: ResidualNet,
-        shape: tuple[int, int, int],
+        shape: tuple[int, ...],
         classes: int,
         fan_in: int,
         seed: int,
         mask_lr: float = 0.2,
         sampling: Sampling = "k_of_n",
     ) -> None:
+        if len(shape) != 3:
+            raise ValueError(
+                f"shape {tuple(shape)}: masks are learned over images (C, H, W) alone; networks of "
+                "signals are built from a connectivity by ResidualNet.expand"
+            )
         wired = wire(skeleton, shape, classes, None)
         super().__init__(wired.net)
         self.skeleton, self.shape, self.classes = skeleton, shape, classes
@@ -162,7 +167,7 @@ class MaskedNetwork(Network):
 
 def build_masked(
     skeleton: ResidualNet,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     classes: int,
     fan_in: int,
     seed: int,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -24,20 +24,21 @@ class Row(NamedTuple):
     channels: int
     height: int
     width: int
+    signal: int = 0  # 1 in a network of signals [n, C, L], whose kernels have a width alone
 
 
-def _sides(row: Row) -> tuple[int, int]:
-    return row.kernel, row.kernel_width
+def _sides(row: Row) -> tuple[int, ...]:
+    return (row.kernel_width,) if row.signal else (row.kernel, row.kernel_width)
 
 
-def _padding(row: Row) -> tuple[int, int]:
+def _padding(row: Row) -> tuple[int, ...]:
     """Odd kernels keep the size at stride 1, even ones are not padded."""
-    height, width = (row.dilation * (side // 2) if side % 2 else 0 for side in _sides(row))
-    return height, width
+    return tuple(row.dilation * (side // 2) if side % 2 else 0 for side in _sides(row))
 
 
-def _convolution(row: Row, channels: int, bias: bool = False, pads: bool = True) -> nn.Conv2d:
-    return nn.Conv2d(
+def _convolution(row: Row, channels: int, bias: bool = False, pads: bool = True) -> Any:
+    make: Any = nn.Conv1d if row.signal else nn.Conv2d
+    return make(
         channels,
         row.channels,
         _sides(row),
@@ -49,13 +50,17 @@ def _convolution(row: Row, channels: int, bias: bool = False, pads: bool = True)
     )
 
 
+def _norm(row: Row) -> Any:
+    return (nn.BatchNorm1d if row.signal else nn.BatchNorm2d)(row.channels)
+
+
 class Conv(nn.Module):
     """The pre-activation convolution cell (PCC): ReLU, convolution, batch norm."""
 
     def __init__(self, row: Row, channels: int) -> None:
         super().__init__()
         self.conv = _convolution(row, channels)
-        self.norm = nn.BatchNorm2d(row.channels)
+        self.norm = _norm(row)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.norm(self.conv(F.relu(x)))  # not in place: others read x too
@@ -68,7 +73,7 @@ class Stem(nn.Module):
     def __init__(self, row: Row, channels: int) -> None:
         super().__init__()
         self.conv = _convolution(row, channels)
-        self.norm = nn.BatchNorm2d(row.channels)
+        self.norm = _norm(row)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.norm(self.conv(x))
@@ -92,8 +97,9 @@ class SepConv(nn.Module):
     def __init__(self, row: Row, channels: int) -> None:
         super().__init__()
         self.depthwise = _convolution(row._replace(channels=channels, groups=channels), channels)
-        self.pointwise = nn.Conv2d(channels, row.channels, 1, bias=False)
-        self.norm = nn.BatchNorm2d(row.channels)
+        point = row._replace(kernel=1, kernel_width=1, stride=1, dilation=1, groups=1)
+        self.pointwise = _convolution(point, channels)
+        self.norm = _norm(row)
 
     def forward(self, x: Tensor) -> Tensor:
         if _fits_kernel(self, x):
@@ -106,6 +112,8 @@ def _fits_kernel(module: SepConv, x: Tensor) -> bool:
     """Whether there is one kernel of all that `module` does, since its norm goes by the batch."""
     if not module.norm.training and module.norm.running_mean is not None:
         return False  # before x is looked at, which torch.fx would not bear
+    if x.dim() != 4:
+        return False  # signals
     height, width = module.depthwise.kernel_size
     on_cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     fits = on_cpu and x.dtype == torch.float32 and len(x) > 0
@@ -146,13 +154,15 @@ class FactorizedReduce(nn.Module):
     def __init__(self, row: Row, channels: int) -> None:
         super().__init__()
         half = row.channels // 2
-        self.even = nn.Conv2d(channels, half, 1, stride=2, bias=False)
-        self.odd = nn.Conv2d(channels, row.channels - half, 1, stride=2, bias=False)
-        self.norm = nn.BatchNorm2d(row.channels)
+        self.even = _convolution(row._replace(channels=half), channels)
+        self.odd = _convolution(row._replace(channels=row.channels - half), channels)
+        self.norm = _norm(row)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(x)
-        shifted = F.pad(x[:, :, 1:, 1:], (0, 1, 0, 1))
+        shifted = (
+            F.pad(x[:, :, 1:], (0, 1)) if x.dim() == 3 else F.pad(x[:, :, 1:, 1:], (0, 1, 0, 1))
+        )
         y: Tensor = self.norm(torch.cat([self.even(x), self.odd(shifted)], 1))
         return y
 
@@ -175,7 +185,7 @@ class DropPath(nn.Module):
             return x * (kept / self.keep).to(x.dtype)
         if self.keep == 1.0:
             return x
-        return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(self.keep).div_(self.keep)
+        return x * x.new_empty(len(x), *(1,) * (x.dim() - 1)).bernoulli_(self.keep).div_(self.keep)
 
 
 class ConvValid(nn.Module):
@@ -183,8 +193,8 @@ class ConvValid(nn.Module):
 
     def __init__(self, row: Row, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, row.channels, _sides(row), row.stride, bias=False)
-        self.norm = nn.BatchNorm2d(row.channels)
+        self.conv = _convolution(row, channels, pads=False)
+        self.norm = _norm(row)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(self.conv(x)))
@@ -212,7 +222,8 @@ class Pad(nn.Module):
     def __init__(self, row: Row, given: Row) -> None:
         super().__init__()
         height, width = row.height - given.height, row.width - given.width
-        self.sides = (width // 2, width - width // 2, height // 2, height - height // 2)
+        sides = (width // 2, width - width // 2, height // 2, height - height // 2)
+        self.sides = sides[:2] if row.signal else sides
 
     def forward(self, x: Tensor) -> Tensor:
         return F.pad(x, self.sides)
@@ -223,25 +234,29 @@ class Upsample(nn.Module):
 
     def __init__(self, row: Row) -> None:
         super().__init__()
-        self.size = (row.height, row.width)
+        self.size = (row.width,) if row.signal else (row.height, row.width)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.interpolate(x, self.size)
 
 
 class GlobalPool(nn.Module):
-    """The average over height and width, [n, C, H, W] -> [n, C]."""
+    """The average over height and width, or length, [n, C, ...] -> [n, C]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
+        return x.mean(tuple(range(2, x.dim())))
 
 
 def _max_pool(row: Row, _: Sequence[Row]) -> nn.Module:
-    return nn.MaxPool2d(_sides(row), row.stride, _padding(row))
+    pool: Any = nn.MaxPool1d if row.signal else nn.MaxPool2d
+    made: nn.Module = pool(_sides(row), row.stride, _padding(row))
+    return made
 
 
 def _avg_pool(row: Row, _: Sequence[Row]) -> nn.Module:
-    return nn.AvgPool2d(_sides(row), row.stride, _padding(row), count_include_pad=False)
+    pool: Any = nn.AvgPool1d if row.signal else nn.AvgPool2d
+    made: nn.Module = pool(_sides(row), row.stride, _padding(row), count_include_pad=False)
+    return made
 
 
 # By the names of `_core.OPS`; the arguments are the row and the rows that it reads.
@@ -257,7 +272,11 @@ MODULES: dict[str, Callable[[Row, Sequence[Row]], nn.Module]] = {
     "global_pool": lambda row, inputs: GlobalPool(),
     "linear": lambda row, inputs: nn.Linear(inputs[0].channels, row.channels),
     "conv_relu": lambda row, inputs: ConvRelu(row, inputs[0].channels),
-    "max_pool_valid": lambda row, inputs: nn.MaxPool2d(row.kernel, row.stride),
+    "max_pool_valid": lambda row, inputs: (
+        nn.MaxPool1d(row.kernel_width, row.stride)
+        if row.signal
+        else nn.MaxPool2d(row.kernel, row.stride)
+    ),
     "flatten": lambda row, inputs: nn.Flatten(),
     "dropout": lambda row, inputs: nn.Dropout(row.kernel / row.stride),
     "sep_conv": lambda row, inputs: SepConv(row, inputs[0].channels),
@@ -265,7 +284,11 @@ MODULES: dict[str, Callable[[Row, Sequence[Row]], nn.Module]] = {
     "layer_norm": lambda row, inputs: nn.GroupNorm(1, row.channels),
     "instance_norm": lambda row, inputs: nn.GroupNorm(row.channels, row.channels),
     "drop_path": lambda row, inputs: DropPath(row),
-    "avg_pool_valid": lambda row, inputs: nn.AvgPool2d(_sides(row), row.stride),
+    "avg_pool_valid": lambda row, inputs: (
+        nn.AvgPool1d(row.kernel_width, row.stride)
+        if row.signal
+        else nn.AvgPool2d((row.kernel, row.kernel_width), row.stride)
+    ),
     "pad": lambda row, inputs: Pad(row, inputs[0]),
     "conv_valid": lambda row, inputs: ConvValid(row, inputs[0].channels),
     "conv_bias": lambda row, inputs: _convolution(row, inputs[0].channels, bias=True),
@@ -274,6 +297,6 @@ MODULES: dict[str, Callable[[Row, Sequence[Row]], nn.Module]] = {
     "conv_bias_valid": lambda row, inputs: _convolution(
         row, inputs[0].channels, bias=True, pads=False
     ),
-    "batch_norm": lambda row, inputs: nn.BatchNorm2d(row.channels),
+    "batch_norm": lambda row, inputs: _norm(row),
     "upsample": lambda row, inputs: Upsample(row),
 }

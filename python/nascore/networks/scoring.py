@@ -46,7 +46,7 @@ def exit_scores(
     On a CPU it runs fused.
     """
     device = find_device(device)
-    runs = network if device.type != "cpu" else fuse(network)
+    runs = network if device.type != "cpu" or network.net.signal else fuse(network)
     return _scores(runs.exits, runs, task, part, device, batch)
 
 

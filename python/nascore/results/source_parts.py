@@ -43,6 +43,8 @@ Node = Step | Part
 
 def steps_and_parts(network: Network, card: Mapping[str, Any]) -> list[Node]:
     """What the network does for its logits, step by step, cut into parts where it has narrows."""
+    if network.net.signal:
+        raise ValueError("networks of signals are not written as source yet, only those of images")
     rows = [Row(*map(int, row)) for row in network.net.rows]
     same = {IMAGE: IMAGE}
     steps = []

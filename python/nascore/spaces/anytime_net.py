@@ -11,6 +11,7 @@ from nascore import _core
 from nascore.spaces.anytime_code import Cell, unread
 from nascore.spaces.architecture import Architecture
 from nascore.spaces.net_rows import NetRows
+from nascore.spaces.signals import Image, expanded
 
 _NAMES = {code: name for name, (code, *_) in _core.OPS.items()}
 
@@ -58,18 +59,19 @@ class AnytimeNet:
             widths=tuple(round(w * scale) for w in self.widths),
         )
 
-    def expand(
-        self, architecture: Architecture, shape: tuple[int, int, int], classes: int
-    ) -> _core.Net:
-        """The network for images of `shape` (C, H, W); its exits are `_core.Net.exits`.
+    def expand(self, architecture: Architecture, shape: tuple[int, ...], classes: int) -> _core.Net:
+        """The network for images of `shape` (C, H, W), or signals (C, L).
 
-        ValueError where the architecture is no anytime network of as many cells, the network is
-        too wide, or the image too small for a scale.
+        Its exits are `_core.Net.exits`. ValueError where the architecture is no anytime network of
+        as many cells, the network is too wide, or the image too small for a scale.
         """
         if architecture.space != "anytime":
             raise ValueError(f"an architecture of space {architecture.space!r} is of no such cells")
         if len(architecture.code) != len(self.widths):
             raise ValueError(f"{len(architecture.code)} cells in {len(self.widths)} widths")
+        return expanded(shape, lambda s: self._images(architecture, s, classes))
+
+    def _images(self, architecture: Architecture, shape: Image, classes: int) -> _core.Net:
         net = _Writer(shape, classes)
         last, scale = net.add("stem", 0, kernel=3, channels=self.stem_width), 0
         seams = []
@@ -84,7 +86,7 @@ class AnytimeNet:
 class _Writer(NetRows):
     """A network in the making, and the logits of its exits so far."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, shape: Image, classes: int) -> None:
         super().__init__(shape)
         self.shape, self.classes = shape, classes
         self.exits: list[int] = []

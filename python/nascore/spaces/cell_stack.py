@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from nascore import _core
 from nascore.spaces.architecture import Architecture
+from nascore.spaces.signals import expanded
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,13 @@ class CellStack:
         net = self.expand(architecture, (3, 32, 32), 2)
         return f"{self.normal} @ {net.rows[-3, _core.NET_COLUMNS.index('channels')]}"
 
-    def expand(
-        self, architecture: Architecture, shape: tuple[int, int, int], classes: int
-    ) -> _core.Net:
-        """The network for images of `shape` (C, H, W).
+    def expand(self, architecture: Architecture, shape: tuple[int, ...], classes: int) -> _core.Net:
+        """The network for images of `shape` (C, H, W), or signals (C, L).
 
         ValueError where the architecture is no pair of cells, or the network too wide.
         """
         if architecture.space != "cell":
             raise ValueError(f"an architecture of space {architecture.space!r} is no pair of cells")
         normal, reduction = architecture.graphs
-        return _core.expand_cells(normal, reduction, self.core(), *shape, classes)
+        core = self.core()
+        return expanded(shape, lambda s: _core.expand_cells(normal, reduction, core, *s, classes))

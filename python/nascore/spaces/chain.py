@@ -8,6 +8,7 @@ from typing import ClassVar
 from nascore import _core
 from nascore.spaces.architecture import Architecture
 from nascore.spaces.layer_code import layer_rows
+from nascore.spaces.signals import expanded
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,8 @@ class Chain:
             raise ValueError("a chain of layers has no blocks and no width to set: leave them out")
         return self
 
-    def expand(
-        self, architecture: Architecture, shape: tuple[int, int, int], classes: int
-    ) -> _core.Net:
-        """The network for images of `shape` (C, H, W).
+    def expand(self, architecture: Architecture, shape: tuple[int, ...], classes: int) -> _core.Net:
+        """The network for images of `shape` (C, H, W), or signals (C, L).
 
         ValueError where the architecture is no chain, the network is too wide, or the image too
         small.
@@ -38,4 +37,4 @@ class Chain:
         if architecture.space != "layer":
             raise ValueError(f"an architecture of space {architecture.space!r} is no chain")
         code = layer_rows(architecture.code)
-        return _core.expand_layers(code, self.dropout, *shape, classes)
+        return expanded(shape, lambda s: _core.expand_layers(code, self.dropout, *s, classes))

@@ -14,6 +14,7 @@ from typing import Literal
 from nascore import _core
 from nascore.names import unknown
 from nascore.spaces.architecture import Architecture
+from nascore.spaces.signals import expanded
 from nascore.spaces.wiring import Module, Reads, wire
 
 
@@ -131,12 +132,10 @@ class ResidualNet:
                 needed.update(own if node is None else (own[k] for k in reads[node]))
         return frozenset(needed)
 
-    def expand(
-        self, architecture: Architecture, shape: tuple[int, int, int], classes: int
-    ) -> _core.Net:
-        """The network for images of `shape` (C, H, W), without its dead modules.
+    def expand(self, architecture: Architecture, shape: tuple[int, ...], classes: int) -> _core.Net:
+        """The network for images of `shape` (C, H, W), or signals (C, L), without its dead modules.
 
         ValueError where the connectivity is not of this network, or it is too wide.
         """
-        net, *_ = wire(self, shape, classes, self.reads(architecture))
-        return net
+        reads = self.reads(architecture)
+        return expanded(shape, lambda s: wire(self, s, classes, reads).net)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from nascore import _core
 from nascore.spaces.architecture import Architecture
+from nascore.spaces.signals import expanded
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,14 @@ class Skeleton:
             self.depthwise,
         )
 
-    def expand(
-        self, architecture: Architecture, shape: tuple[int, int, int], classes: int
-    ) -> _core.Net:
-        """The network for images of `shape` (C, H, W), each block the architecture's cleaned graph.
+    def expand(self, architecture: Architecture, shape: tuple[int, ...], classes: int) -> _core.Net:
+        """The network for `shape`, each block the architecture's cleaned graph.
+
+        Images are (C, H, W), signals (C, L).
 
         ValueError where the architecture has no graph, the network is too wide, or the image too
         small.
         """
         if (graph := architecture.graph) is None:
             raise ValueError(f"an architecture of space {architecture.space!r} has no graph")
-        channels, height, width = shape
-        return _core.expand(graph, self.core(), channels, height, width, classes)
+        return expanded(shape, lambda s: _core.expand(graph, self.core(), *s, classes))

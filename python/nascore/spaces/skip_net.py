@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from nascore import _core
 from nascore.spaces.architecture import Architecture
+from nascore.spaces.signals import expanded
 from nascore.spaces.skip_code import skip_arrays
 
 
@@ -26,10 +27,12 @@ class SkipNet:
             raise ValueError("layers with skips have no blocks and no width to set: leave them out")
         return self
 
-    def expand(
-        self, architecture: Architecture, shape: tuple[int, int, int], classes: int
-    ) -> _core.Net:
-        """The network for images of `shape` (C, H, W); ValueError where it is too wide or none."""
+    def expand(self, architecture: Architecture, shape: tuple[int, ...], classes: int) -> _core.Net:
+        """The network for images of `shape` (C, H, W), or signals (C, L).
+
+        ValueError where it is too wide or none.
+        """
         if architecture.space != "skip":
             raise ValueError(f"an architecture of space {architecture.space!r} has no skips")
-        return _core.expand_skips(*skip_arrays(architecture.code), *shape, classes)
+        arrays = skip_arrays(architecture.code)
+        return expanded(shape, lambda s: _core.expand_skips(*arrays, *s, classes))

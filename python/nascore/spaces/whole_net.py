@@ -60,13 +60,16 @@ class WholeNet:
             raise ValueError("a whole network has no blocks and no width to set: leave them out")
         return self
 
-    def expand(
-        self, architecture: Architecture, shape: tuple[int, int, int], classes: int
-    ) -> _core.Net:
+    def expand(self, architecture: Architecture, shape: tuple[int, ...], classes: int) -> _core.Net:
         """The network for images of `shape` (C, H, W), all shapes made to fit.
 
         ValueError names the row that cannot be built.
         """
+        if len(shape) != 3:
+            raise ValueError(
+                f"shape {tuple(shape)}: whole networks are of images (C, H, W); signals (C, L) go "
+                "through the spaces of blocks, cells, layers, skips and connections"
+            )
         rows, inputs = parts(architecture)
         if not rows:
             raise ValueError("a network has at least its input row")

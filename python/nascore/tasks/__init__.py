@@ -2,7 +2,7 @@
 
 from nascore.tasks.augment import Augment, augment_batch
 from nascore.tasks.epochs import batches, in_order, resident
-from nascore.tasks.loading import from_arrays, from_dataset, load, names
+from nascore.tasks.loading import from_arrays, from_dataset, from_signals, load, names
 from nascore.tasks.task import Part, Task
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "batches",
     "from_arrays",
     "from_dataset",
+    "from_signals",
     "in_order",
     "load",
     "names",

@@ -31,8 +31,12 @@ def augment_batch(
     """Images `[n, C, H, W]` of any type, each augmented by its own draws from `generator`.
 
     What a shift uncovers is 0; a hole, which may reach over the edge, gets the colour `fill` `[C]`,
-    by default 0.
+    by default 0. Signals `[n, C, L]` stay as they are: ValueError for any other wish.
     """
+    if images.dim() == 3:
+        if augment != Augment():
+            raise ValueError(f"{augment}: signals are not augmented; leave it out")
+        return images
     n, channels, height, width = images.shape
     device, pad, size = images.device, augment.pad, augment.cutout
     y = torch.arange(height, device=device)[:, None]

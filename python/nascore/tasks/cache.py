@@ -29,8 +29,8 @@ class Source:
     class_names: tuple[str, ...]
     sizes: tuple[int, int, int]  # images in each part that the source brings, 0 for a missing one
     labels: npt.NDArray[np.int64]  # [n]
-    shape: tuple[int, ...]  # (C, H, W)
-    blocks: Iterable[npt.NDArray[np.uint8]]  # [any, C, H, W], n images in all
+    shape: tuple[int, ...]  # (C, H, W), or (C, L) of signals
+    blocks: Iterable[npt.NDArray[Any]]  # uint8 [any, C, H, W] or float32 [any, C, L], n in all
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class Decoded:
     class_names: tuple[str, ...]
     sizes: tuple[int, int, int]
     labels: npt.NDArray[np.int64]  # [n]
-    images: npt.NDArray[np.uint8]  # [n, C, H, W], mapped; what is written to it stays in memory
+    images: npt.NDArray[
+        Any
+    ]  # as the source's blocks, mapped; what is written to it stays in memory
     digest: str
 
 
@@ -116,7 +118,8 @@ def _write(folder: Path, source: Source) -> None:
     content.update(repr((source.class_names, source.sizes)).encode())
     count = len(source.labels)
     _write_array(folder / "labels.npy", "<i8", (count,), [source.labels], content)
-    _write_array(folder / "images.npy", "|u1", (count, *source.shape), source.blocks, content)
+    kind = "|u1" if len(source.shape) == 3 else "<f4"
+    _write_array(folder / "images.npy", kind, (count, *source.shape), source.blocks, content)
     meta = {
         "format": _FORMAT,
         "source": source.name,

@@ -21,7 +21,9 @@ _SPAN_GPU = 1 << 24
 
 
 def resident(task: Task, part: Part, device: torch.device | str) -> Batch:
-    """The images uint8 `[n, C, H, W]` and labels int64 `[n]` of a part of `task`, on `device`."""
+    """A part of `task` on `device`: images uint8 `[n, C, H, W]` or signals float32 `[n, C, L]`, and
+    labels int64 `[n]`.
+    """
     images, labels = task.split(part)
     return torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
 
@@ -49,7 +51,7 @@ def batches(
     order = torch.randperm(n, generator=generator, device=device)
     if drop_last:
         order = order[: n - n % batch]
-    scale = _Scale(mean, std, device)
+    scale = _Scale(mean, std, images)
     for rows in torch.split(order, _span(images, batch)):
         chosen = images[rows]
         if augment is not None:
@@ -65,7 +67,7 @@ def in_order(
     std: Sequence[float],
 ) -> Iterator[Batch]:
     """All uint8 images `[n, C, H, W]` as they come: normalised float32, with their labels."""
-    scale = _Scale(mean, std, images.device)
+    scale = _Scale(mean, std, images)
     for chosen, classes in _pairs(images, labels, batch):
         yield scale(chosen), classes
 
@@ -80,12 +82,14 @@ def _span(images: torch.Tensor, batch: int) -> int:
 
 
 class _Scale:
-    """Pixels 0..255 to numbers of mean 0 and deviation 1 per channel."""
+    """Pixels 0..255, or signals as they are, to mean 0 and deviation 1 per channel."""
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
-        self.mean = torch.tensor(mean, device=device) * 255
-        self._factor = 1 / (255 * torch.tensor(std, device=device)[:, None, None])
-        self._offset = self.mean[:, None, None]
+    def __init__(self, mean: Sequence[float], std: Sequence[float], images: torch.Tensor) -> None:
+        unit = 255 if images.dtype == torch.uint8 else 1
+        sides = (-1, *(1,) * (images.dim() - 2))
+        self.mean = torch.tensor(mean, device=images.device) * unit
+        self._factor = 1 / (unit * torch.tensor(std, device=images.device).view(sides))
+        self._offset = self.mean.view(sides)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        return images.to(torch.float32).sub_(self._offset).mul_(self._factor)
+        return images.to(torch.float32, copy=True).sub_(self._offset).mul_(self._factor)

@@ -71,6 +71,26 @@ def from_arrays(
     return make_task(name, data, seed, limit_train, augment)
 
 
+def from_signals(
+    signals: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    test: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    class_names: Sequence[str] | None = None,
+    name: str = "signals",
+    limit_train: int | None = None,
+    seed: int = 0,
+) -> Task:
+    """A task from signals `[n, L]` or `[n, C, L]` and labels `[n]` in 0..classes-1.
+
+    Kept as float32, not augmented; networks normalise each channel by the training part. Raises
+    ValueError for numbers that are not finite, and other shapes.
+    """
+    source = sources.arrays(name, signals, labels, test, class_names, signals=True)
+    data = cache.store(sources.key_of(source), lambda _: source)
+    return make_task(name, data, seed, limit_train, None)
+
+
 def from_dataset(
     dataset: Dataset[Any],
     *,

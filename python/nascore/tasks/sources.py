@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,24 +56,15 @@ def arrays(
     labels: npt.ArrayLike,
     test: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     class_names: Sequence[str] | None = None,
+    signals: bool = False,
 ) -> Source:
     """A source from arrays in memory, checked; images from 0 to 1 become grey levels."""
     parts = [(images, labels)] if test is None else [(images, labels), test]
-    blocks: list[npt.NDArray[np.uint8]] = []
+    blocks: list[npt.NDArray[Any]] = []
     numbers: list[npt.NDArray[np.int64]] = []
     for given, classes in parts:
         pixels, number = np.asarray(given), np.asarray(classes)
-        block = pixels[:, None] if pixels.ndim == 3 else pixels
-        if block.dtype.kind == "f" and block.size and 0 <= block.min() <= block.max() <= 1:
-            block = np.rint(255 * block).astype(np.uint8)  # not so where there is a NaN
-        if block.dtype != np.uint8 or block.ndim != 4:
-            reach = (
-                f" from {pixels.min():g} to {pixels.max():g}" if pixels.dtype.kind == "f" else ""
-            )
-            raise ValueError(
-                f"{name}: images are {pixels.dtype} {list(pixels.shape)}{reach}; "
-                "they must be uint8, or from 0 to 1, and [n, H, W] or [n, C, H, W]"
-            )
+        block = _signals(name, pixels) if signals else _images(name, pixels)
         if number.dtype.kind not in "iu" or number.shape != (len(block),):
             raise ValueError(
                 f"{name}: labels are {number.dtype} {list(number.shape)}; "
@@ -93,6 +85,34 @@ def arrays(
         )
     sizes = (len(numbers[0]), 0, len(every) - len(numbers[0]))
     return Source(name, known, sizes, every, blocks[0].shape[1:], blocks)
+
+
+def _images(name: str, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    block = pixels[:, None] if pixels.ndim == 3 else pixels
+    if block.dtype.kind == "f" and block.size and 0 <= block.min() <= block.max() <= 1:
+        block = np.rint(255 * block).astype(np.uint8)  # not so where there is a NaN
+    if block.dtype != np.uint8 or block.ndim != 4:
+        reach = f" from {pixels.min():g} to {pixels.max():g}" if pixels.dtype.kind == "f" else ""
+        raise ValueError(
+            f"{name}: images are {pixels.dtype} {list(pixels.shape)}{reach}; "
+            "they must be uint8, or from 0 to 1, and [n, H, W] or [n, C, H, W]"
+        )
+    return block
+
+
+def _signals(name: str, given: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    block = given[:, None] if given.ndim == 2 else given
+    if block.dtype.kind not in "iuf" or block.ndim != 3 or 0 in block.shape[1:]:
+        raise ValueError(
+            f"{name}: signals are {given.dtype} {list(given.shape)}; "
+            "they must be numbers [n, L] or [n, C, L]"
+        )
+    with np.errstate(over="ignore"):
+        numbers = np.ascontiguousarray(block, np.float32)
+    if not np.isfinite(numbers).all():
+        at = int(np.argwhere(~np.isfinite(numbers))[0, 0])
+        raise ValueError(f"{name}: signal {at} has a number that is not finite in float32")
+    return numbers
 
 
 def key_of(source: Source) -> str:

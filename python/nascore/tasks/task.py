@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ _CHUNK = 4096  # images
 
 @dataclass(frozen=True)
 class Task:
-    """A data set to learn: classes, image shape (C, H, W), normalisation, augmentation, splits.
+    """A data set to learn: classes, shape (C, H, W) of images or (C, L) of signals, splits.
 
     `load` gives it again, called as it was. It pickles small: the images stay in `folder`.
     `fingerprint` names all that training on it depends on.
@@ -33,8 +33,8 @@ class Task:
     folder: Path
     fingerprint: str
     class_names: tuple[str, ...]
-    shape: tuple[int, int, int]
-    mean: tuple[float, ...]  # per channel, of the train part, in 0..1
+    shape: tuple[int, ...]
+    mean: tuple[float, ...]  # per channel, of the train part, in 0..1 for images
     std: tuple[float, ...]
     augment: Augment
     seed: int
@@ -44,8 +44,8 @@ class Task:
     def classes(self) -> int:
         return len(self.class_names)
 
-    def split(self, part: Part) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """The images `[n, C, H, W]` and labels `[n]` of "train", "valid" or "test".
+    def split(self, part: Part) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """Images uint8 `[n, C, H, W]` or signals float32 `[n, C, L]`, and labels `[n]`, of a part.
 
         A part that is one block of the source is mapped memory, any other a copy.
         """
@@ -68,17 +68,23 @@ def make_task(
     name: str, data: cache.Decoded, seed: int, limit_train: int | None, augment: Augment | None
 ) -> Task:
     """The task that `data` is, once split and measured."""
-    channels, height, width = data.images.shape[1:]
-    if augment is None:
+    channels, height = data.images.shape[1:3]
+    signals = data.images.ndim == 3
+    if signals and augment not in (None, Augment()):
+        raise ValueError(f"{name}: {augment}, but signals are not augmented; leave it out")
+    if augment is None and signals:
+        augment = Augment()
+    elif augment is None:
         grey = Augment(pad=max(1, height // 14))
         augment = grey if channels == 1 else Augment(pad=height // 8, flip=True)
-    mean, std = _moments(data.images, partition(data, seed, limit_train)["train"])
+    moments = _moments_of_signals if signals else _moments
+    mean, std = moments(data.images, partition(data, seed, limit_train)["train"])
     return Task(
         name,
         data.folder,
         _fingerprint(data, seed, limit_train, augment),
         data.class_names,
-        (channels, height, width),
+        data.images.shape[1:],
         mean,
         std,
         augment,
@@ -162,6 +168,16 @@ def _moments(
     mean = total / pixels
     std = np.sqrt(np.maximum(squares / pixels - mean**2, 1))
     return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
+
+
+def _moments_of_signals(
+    signals: npt.NDArray[np.float32], rows: npt.NDArray[np.intp]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel; 1 for that of a constant one."""
+    train = signals[rows]
+    std = train.std(axis=(0, 2), dtype=np.float64)
+    mean = train.mean(axis=(0, 2), dtype=np.float64)
+    return tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist())
 
 
 def _fingerprint(data: cache.Decoded, seed: int, limit_train: int | None, augment: Augment) -> str:
