@@ -59,7 +59,7 @@ test: $(VENV)/.tests
 	  -DCMAKE_COMPILE_WARNING_AS_ERROR=ON >/dev/null
 	$(BIN)/cmake --build build/sanitize --parallel 2
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure --parallel 2
-	$(BIN)/python -m pytest --benchmark-disable
+	$(BIN)/python -m pytest --benchmark-disable --numprocesses 2 --dist loadfile
 
 gpu-check: $(VENV)/.tests
 	@$(BIN)/python -c 'import nascore, sys; sys.exit(not nascore.has_cuda())' || \
