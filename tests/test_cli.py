@@ -51,7 +51,11 @@ def test_methods_and_tasks_are_listed() -> None:
 
 def test_a_search_shows_how_it_goes_and_what_it_found(run: Path) -> None:
     output = (run.parent / "output").read_text()
-    assert re.search(r"^8/8 trials, best accuracy 0\.\d{4}(, \d failed)?, 0:00 left$", output, re.M)
+    last = (
+        r"^8/8 trials, best accuracy 0\.\d{4}(, \d failed)?, "
+        r"[\d.,e+]+ trials/min, 1 worker, 0:00 left$"
+    )
+    assert re.search(last, output, re.M)
     assert output.endswith(
         f"Next: nascore retrain {run}    trains the best from scratch and tests it\n"
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import re
 import sys
 from collections.abc import Iterable
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from cli_kit import nascore
 from nascore import compare as module
 from nascore.compare import AGENTS, Protocol, compare, search
 from nascore.evaluators.scores import read_blocks, read_scores
-from nascore.results.comparison import Comparison, Curve, differences, interval
+from nascore.results.comparison import Comparison, Curve, differences, interval, lines
 from nascore.results.comparison import table as results_table
 from nascore.spaces import ChoicesSpace
 from nascore.tables import BLOCKS, MAX_LAYERS
@@ -186,6 +188,18 @@ def test_what_is_written(table, tmp_path) -> None:
         assert float(row["test_mean"]) == pytest.approx(100 - float(row["val_mean"]))
     assert max(float(row["spent"]) for row in curves) <= 9
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    page = (out / "report.html").read_text()
+    parts = re.findall(r'<section id="(\w+)">', page)
+    assert parts == ["compared", "curves", "found", "differences"]
+    for row in summary:
+        name, mean = row["agent"], float(row["val_mean"])
+        cells = f'<td data-value="{name}">{name}</td><td class="number" data-value="{mean}">'
+        assert cells in page
+    tips = [json.loads(unescape(one)) for one in re.findall(r'data-tips="(.*?)"', page)]
+    assert len(tips) == 2  # a picture for each column
+    ends = [text for _, _, text in tips[0] if text.startswith("evolution\n")]
+    last = next(float(row["val_mean"]) for row in summary if row["agent"] == "evolution")
+    assert float(ends[-1].split("\n")[2].split(" ± ")[0]) == pytest.approx(last, rel=1e-4)
 
 
 def test_a_narrow_terminal_cuts_nothing() -> None:
@@ -217,7 +231,7 @@ def test_statistics() -> None:
 
     done = Comparison(("x",), {"random": curves([0] * 6), "a": curves([1, 1, 1, 1, 1, 0])}, "n")
     # All five that differ are higher: twice 1 / 32.
-    [line] = differences(done)
+    [line] = lines(differences(done))
     assert line.startswith("a - random, x: +0.8333 ± ")
     assert line.endswith("higher in 5 seeds, lower in 0, sign test p = 0.062")
     assert differences(Comparison(("x",), {"a": curves([1])}, "n")) == []

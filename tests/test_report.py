@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -147,7 +150,9 @@ def test_a_run_whose_every_trial_failed(tmp_path: Path) -> None:
     search = Search("toy", {}, "toy", 0, [AskTell(ToyAgent(0), Failing(), Accuracy(), 4)])
     with Store.create(tmp_path / "run", search.meta) as store:
         list(search.run(store))
+        began = time.process_time()
         report.write(store, tmp_path / "page.html")
+        assert time.process_time() - began < 6  # 2 on an idle machine; a square of trials takes 30
     html = (tmp_path / "page.html").read_text()
     assert "No trial has succeeded yet." in html
     assert "no &lt;good&gt;" in html
@@ -168,10 +173,24 @@ def test_thousands_of_trials_are_thinned(tmp_path: Path) -> None:
     search = toy_search(3000, batch=100)
     with Store.create(None, search.meta) as store:
         list(search.run(store))
+        began = time.process_time()
         report.write(store, tmp_path / "page.html")
+        assert time.process_time() - began < 6  # 2 on an idle machine; a square of trials takes 30
     html = (tmp_path / "page.html").read_text()
     assert len(points(html, "accuracy-trials")) <= 2001
     assert len(html) < 2_000_000
+
+
+def test_a_run_of_another_version(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    with closing(sqlite3.connect(tmp_path / "run" / "run.db")) as database, database:
+        database.execute("update meta set value = '12' where key = 'seed'")
+        database.execute("delete from snapshots")
+    done = nascore("report", tmp_path / "run")
+    assert (done.status, done.err) == (0, "")
+    page = unescape((tmp_path / "run" / "report.html").read_text())
+    assert "own pictures cannot be drawn: " in page
+    assert "no longer proposes what the log says" in page
 
 
 def test_what_cannot_be_reported(run: Path, tmp_path: Path) -> None:

@@ -41,6 +41,10 @@ ExecutorOption = Annotated[
 AddressOption = Annotated[
     str | None, typer.Option("--address", help="Of a Ray cluster; else one is started here.")
 ]
+TensorboardOption = Annotated[
+    Path | None,
+    typer.Option("--tensorboard", metavar="DIR", help="Curves and drawings for TensorBoard."),
+]
 TimeLimitOption = Annotated[
     float, typer.Option("--time-limit", help="Seconds after which no training starts any more.")
 ]
@@ -137,6 +141,7 @@ def search(
         ),
     ] = "fixed",
     time_limit: TimeLimitOption = math.inf,
+    tensorboard: TensorboardOption = None,
     latency_ms: costs.Latency = None,
     device: costs.Device = None,
     batch: costs.Batch = None,
@@ -146,8 +151,11 @@ def search(
 ) -> None:
     """Search with METHOD: propose, train, learn, and keep every result in RUN."""
     from nascore import methods
+    from nascore.results import search_log
     from nascore.search import Store
 
+    if tensorboard is not None:
+        search_log.require()  # before there is a run
     if folder and url:
         raise ValueError(f"out={folder} and store={url}: a run has one place; give one of the two")
     targets = costs.targets(latency_ms, max_params, max_macs, device, batch, constraint)
@@ -178,7 +186,7 @@ def search(
         **asked(),
     }
     with _workers(meta) as evaluating, Store.create(run, meta) as store:
-        _go_on(plan, store, evaluating, time_limit)
+        _go_on(plan, store, evaluating, time_limit, tensorboard)
 
 
 @app.command()
@@ -190,6 +198,7 @@ def resume(
     executor: ExecutorOption = None,
     address: AddressOption = None,
     time_limit: TimeLimitOption = math.inf,
+    tensorboard: TensorboardOption = None,
 ) -> None:
     """Go on with a search that was stopped, by whatever it was."""
     from nascore import methods
@@ -209,7 +218,7 @@ def resume(
         given = {"workers": workers, "executor": executor, "address": address}
         where = meta | {name: value for name, value in given.items() if value is not None}
         with _workers(where) as evaluating:
-            _go_on(plan, store, evaluating, time_limit)
+            _go_on(plan, store, evaluating, time_limit, tensorboard)
 
 
 def _workers(meta: Mapping[str, Any]) -> AbstractContextManager[Executor]:
@@ -224,9 +233,12 @@ def _workers(meta: Mapping[str, Any]) -> AbstractContextManager[Executor]:
     return Workers(meta["workers"], visible_gpus())
 
 
-def _go_on(plan: Search, store: Store, executor: Executor, time_limit: float) -> None:
+def _go_on(
+    plan: Search, store: Store, executor: Executor, time_limit: float, tensorboard: Path | None
+) -> None:
     """Run what is left of a search, with a progress display, and show what it found."""
     from nascore.results.progress import Progress
+    from nascore.results.search_log import search_log
     from nascore.search import Watched
 
     run, wanted = store.name, plan.trials
@@ -235,7 +247,10 @@ def _go_on(plan: Search, store: Store, executor: Executor, time_limit: float) ->
         out.print(f"{run} is complete: {wanted} trials.")
     else:
         watched = Watched(executor)
-        with Progress(out, wanted, have) as progress:
+        with (
+            search_log(tensorboard, have) as log,
+            Progress(out, wanted, have, watched.workers) as progress,
+        ):
             try:
                 for trial in plan.run(
                     store,
@@ -246,6 +261,7 @@ def _go_on(plan: Search, store: Store, executor: Executor, time_limit: float) ->
                     on_progress=progress.work,
                 ):
                     progress.result(trial)  # a result may be older than this process
+                    log(trial)
             except KeyboardInterrupt:
                 progress.stop()
                 out.print(f"\nStopped; nothing is lost. Go on with:  nascore resume {run}")

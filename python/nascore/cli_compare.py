@@ -80,18 +80,23 @@ def compare(
             workers=_workers() if workers is None else workers,
             on_search=advance,
         )
+    from nascore.results import comparison_page  # it needs matplotlib, which is there
+
     comparison.write(done, folder)
     unit = "trials" if cost is None else cost
     charged = "is not charged" if free_repeats else "is charged again"
     best = "least" if minimize else "highest"
-    out.print(
+    about = (
         f"{len(scores.rows):,} architectures, a budget of {budget:g} {unit}; a code asked for "
-        f"again {charged}.\nThe {best} {reward} that a search saw, over {seeds} seeds:\n"
+        f"again {charged}."
     )
+    what = f"The {best} {reward} that a search saw, over {seeds} seeds"
+    comparison_page.write(done, folder / "report.html", (about, f"{what}."))
+    out.print(f"{about}\n{what}:\n")
     out.print(comparison.table(done))
-    for line in comparison.differences(done):
+    for line in comparison.lines(comparison.differences(done)):
         out.print(line)
-    out.print(f"summary.csv, curves.csv and curves.png are in {folder}")
+    out.print(f"report.html, summary.csv, curves.csv and curves.png are in {folder}")
 
 
 def _sizes(choices: str | None) -> list[int] | None:

@@ -19,7 +19,7 @@ from nascore.results.curves import History, foreseen, front, growth, spread
 from nascore.results.pictures import Picture
 from nascore.results.svg import save
 from nascore.results.tables import COLUMNS, COSTS, best_trials, pareto
-from nascore.search import Store
+from nascore.search import RunError, Store
 from nascore.spaces import Architecture
 from nascore.trial import Trial
 
@@ -52,10 +52,14 @@ class _Report:
         self.others = [_random(other, self.meta) for other in beside]
         self.config: Any = None
         self.own: list[Picture] = []
+        self.unseen = ""  # why the method's own pictures are missing
         self.figures: dict[str, float] = {}
         if (method := self.meta["method"]) in methods.names():  # else begun from Python
             self.config = methods.config_from_json(method, self.meta["config"])
-            self.own = methods.pictures(method, self.config, store)
+            try:
+                self.own = methods.pictures(method, self.config, store)
+            except RunError as error:  # what another version proposed is not gone through again
+                self.unseen = str(error)
             self.figures = methods.figures(method, self.config, self.run.trials)
         self.best = best_trials(self.run.trials, 10)
         self.drawn = {t.number: self._drawing(t) for t in self.best}
@@ -252,6 +256,8 @@ class _Report:
     def _own(self) -> str:
         """What only this method has to show."""
         parts = [page.pictures(self.own)] if self.own else []
+        if self.unseen:
+            parts.append(page.text(f"The method's own pictures cannot be drawn: {self.unseen}"))
         if self.figures:
             rows = [
                 [page.cell(k), page.cell(_number(v), v)] for k, v in sorted(self.figures.items())

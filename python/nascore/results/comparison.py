@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -65,23 +65,54 @@ def table(comparison: Comparison) -> Table:
     return shown
 
 
-def differences(comparison: Comparison, base: str = "random") -> list[str]:
-    """Lines on what each agent found against `base` seed by seed; none where it did not run."""
+class Difference(NamedTuple):
+    """What an agent found against another, seed by seed: mean, 95 % half width, sign test."""
+
+    agent: str
+    column: str
+    mean: float
+    half: float
+    higher: int
+    lower: int
+    p: float
+
+
+def differences(comparison: Comparison, base: str = "random") -> list[Difference]:
+    """Every other agent against `base`, in every column; none where that did not run."""
     if base not in comparison.curves:
         return []
-    lines = []
+    found = []
     for agent in comparison.curves:
         if agent == base:
             continue
         difference = comparison.found(agent) - comparison.found(base)
         for column, values in zip(comparison.columns, difference.T, strict=True):
             more, less = int((values > 0).sum()), int((values < 0).sum())
-            p = stats.binomtest(more, more + less).pvalue if more + less else 1.0
-            lines.append(
-                f"{agent} - {base}, {column}: {values.mean():+.4g} ± {interval(values):.2g}, "
-                f"higher in {more} seeds, lower in {less}, sign test p = {p:.2g}"
-            )
-    return lines
+            p = float(stats.binomtest(more, more + less).pvalue) if more + less else 1.0
+            half = float(interval(values))
+            found.append(Difference(agent, column, float(values.mean()), half, more, less, p))
+    return found
+
+
+def lines(found: Sequence[Difference], base: str = "random") -> list[str]:
+    """The differences from `base` in words."""
+    return [
+        f"{d.agent} - {base}, {d.column}: {d.mean:+.4g} ± {d.half:.2g}, "
+        f"higher in {d.higher} seeds, lower in {d.lower}, sign test p = {d.p:.2g}"
+        for d in found
+    ]
+
+
+def spent_by(curves: Sequence[Curve]) -> Floats:
+    """Budgets [400] from where every search had found something to where the last one ended."""
+    start = max(curve.spent[0] for curve in curves)
+    return np.linspace(start, max(curve.spent[-1] for curve in curves), 400)
+
+
+def at_budget(curves: Sequence[Curve], budgets: Floats, column: int) -> Floats:
+    """A column of the best that each search knew at each of the budgets, [seeds, B]."""
+    known = [np.searchsorted(curve.spent, budgets, "right") - 1 for curve in curves]
+    return np.stack([c.values[at, column] for c, at in zip(curves, known, strict=True)])
 
 
 def write(comparison: Comparison, folder: Path) -> None:
@@ -137,9 +168,8 @@ def _picture(comparison: Comparison) -> bytes:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot(xlabel=comparison.unit, ylabel=f"best {comparison.columns[0]} so far")
     for agent, curves in comparison.curves.items():
-        start = max(curve.spent[0] for curve in curves)
-        grid = np.linspace(start, max(curve.spent[-1] for curve in curves), 400)
-        best = np.stack([c.values[np.searchsorted(c.spent, grid, "right") - 1, 0] for c in curves])
+        grid = spent_by(curves)
+        best = at_budget(curves, grid, 0)
         mean, half = best.mean(0), interval(best)
         axes.plot(grid, mean, label=agent)
         axes.fill_between(grid, mean - half, mean + half, alpha=0.2)

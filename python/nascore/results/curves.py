@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,12 +32,12 @@ class History:
     trials: Sequence[Trial]
     seconds: Mapping[int, float] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def good(self) -> list[Trial]:
         """Those with a result of their own."""
         return [t for t in self.trials if t.evaluation.ok and t.repeat_of is None]
 
-    @property
+    @cached_property
     def main(self) -> Fidelity | None:
         """How most results were measured; of equals, and before those not measured, the surest."""
         counts = Counter(t.evaluation.fidelity for t in self.good)

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from rich import progress as bars
 from rich.console import Console
+from rich.table import Column
 
 from nascore.networks import Epoch
 from nascore.trial import Trial
@@ -17,11 +18,14 @@ _LINES = 10  # per search or training, where there is no terminal to draw a bar 
 
 
 class Progress:
-    """A search as it runs: trials done, best accuracy, failures, time left."""
+    """A search as it runs: trials done, best accuracy, failures, throughput, workers, time left."""
 
-    def __init__(self, console: Console, trials: int, done: Sequence[Trial]) -> None:
+    def __init__(
+        self, console: Console, trials: int, done: Sequence[Trial], workers: int = 1
+    ) -> None:
         self._console = console
         self._trials = trials
+        self._workers = f"{workers} worker{'s' * (workers != 1)}"
         self._before = len(done)
         self._seen: set[int] = set()
         self._best: tuple[int, float, str] | None = None  # its fidelity's rank, accuracy, name
@@ -30,11 +34,12 @@ class Progress:
         self._began = time.monotonic()
         self._bar = bars.Progress(
             bars.TextColumn("{task.description}"),
-            bars.BarColumn(),
+            bars.BarColumn(20),
             bars.MofNCompleteColumn(),
             bars.TextColumn("{task.fields[found]}"),
             bars.TimeElapsedColumn(),
-            bars.TextColumn("{task.fields[left]}"),
+            # Below each other where a terminal is narrow.
+            bars.TextColumn("{task.fields[left]}", table_column=Column(overflow="fold")),
             console=console,
             disable=not console.is_terminal,
         )
@@ -51,11 +56,14 @@ class Progress:
         self._look_at(trial)
         done = len(self._seen)
         spent = time.monotonic() - self._began
-        left = spent / (done - self._before) * (self._trials - done)
-        text = f"{_clock(left)} left"
+        new = done - self._before
+        rate = f"{new / max(spent, 1e-9) * 60:,.3g} trials/min"
+        left = _clock(spent / new * (self._trials - done))
+        text = f"{rate}, {self._workers}, {left} left"
         self._bar.update(self._task, completed=done, found=self._found(), left=text)
         if not self._console.is_terminal and _is_due(done, self._trials):
-            self._console.print(f"{done}/{self._trials} trials, {self._found()}, {text}")
+            line = f"{done}/{self._trials} trials, {self._found()}, {text}"
+            self._console.print(line, soft_wrap=True)
 
     def work(self, label: str, done: int, total: int) -> None:
         """Shows how far long work is that makes no trials."""
