@@ -248,15 +248,19 @@ def test_no_compiler(digits: Task, monkeypatch: pytest.MonkeyPatch) -> None:
         fit(network_for(digits), digits, RECIPE, 1, "cpu", execution=Execution(compiled=True))
 
 
+@pytest.mark.parametrize("sides", [(1, 1), (1,)])
 @pytest.mark.parametrize("draw", [lambda keep: keep, torch.tensor])
-def test_dropped_paths_keep_the_mean(draw: Callable[[float], object]) -> None:
+def test_dropped_paths_keep_the_mean(
+    draw: Callable[[float], object], sides: tuple[int, ...]
+) -> None:
     path = build(CELLS, tasks.load("digits"), STACK).train()
     [first, *_] = [m for m in path.modules() if isinstance(m, DropPath)]
-    x = torch.ones(20_000, 1, 1, 1)
+    x = torch.ones(20_000, 1, *sides)  # images, signals
     first.keep = draw(0.8)
     torch.manual_seed(1)
     y = first(x)
     torch.testing.assert_close(y.unique(), torch.tensor([0.0, 1.25]))
+    assert y.shape == x.shape
     assert y.mean().item() == pytest.approx(1, abs=0.01)
     first.eval()
     assert first(x) is x

@@ -180,12 +180,13 @@ class DropPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
+        samples = (len(x), *(1,) * (x.dim() - 1))
         if isinstance(self.keep, Tensor):
-            kept = torch.rand((len(x), 1, 1, 1), device=x.device) < self.keep
+            kept = torch.rand(samples, device=x.device) < self.keep
             return x * (kept / self.keep).to(x.dtype)
         if self.keep == 1.0:
             return x
-        return x * x.new_empty(len(x), *(1,) * (x.dim() - 1)).bernoulli_(self.keep).div_(self.keep)
+        return x * x.new_empty(samples).bernoulli_(self.keep).div_(self.keep)
 
 
 class ConvValid(nn.Module):
