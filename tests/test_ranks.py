@@ -15,7 +15,7 @@ import torch
 
 import ranks_work
 from cli_kit import nascore, searching
-from nascore import tasks
+from nascore import cli_parts, tasks
 from nascore.networks import ranks
 
 
@@ -90,6 +90,7 @@ def test_what_several_processes_refuse(work: Work, monkeypatch: pytest.MonkeyPat
     for rank in (0, 1):
         message = "time_limit_s: several processes cannot stop at the same step"
         assert (work.folder / f"refused-{rank}").read_text() == message
+    monkeypatch.setattr(cli_parts.out, "quiet", False)  # as it was, after this test
     monkeypatch.setattr(ranks, "count", lambda: 3)
     monkeypatch.setattr(ranks, "rank", lambda: 1)
     assert ranks.share(66) == slice(22, 44)

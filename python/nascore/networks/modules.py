@@ -157,11 +157,12 @@ class FactorizedReduce(nn.Module):
         self.even = _convolution(row._replace(channels=half), channels)
         self.odd = _convolution(row._replace(channels=row.channels - half), channels)
         self.norm = _norm(row)
+        self.signal = row.signal  # not to ask x for its dimensions, which torch.fx would not bear
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(x)
         shifted = (
-            F.pad(x[:, :, 1:], (0, 1)) if x.dim() == 3 else F.pad(x[:, :, 1:, 1:], (0, 1, 0, 1))
+            F.pad(x[:, :, 1:], (0, 1)) if self.signal else F.pad(x[:, :, 1:, 1:], (0, 1, 0, 1))
         )
         y: Tensor = self.norm(torch.cat([self.even(x), self.odd(shifted)], 1))
         return y
@@ -244,8 +245,12 @@ class Upsample(nn.Module):
 class GlobalPool(nn.Module):
     """The average over height and width, or length, [n, C, ...] -> [n, C]."""
 
+    def __init__(self, over: tuple[int, ...] = (2, 3)) -> None:
+        super().__init__()
+        self.over = over
+
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean(tuple(range(2, x.dim())))
+        return x.mean(self.over)
 
 
 def _max_pool(row: Row, _: Sequence[Row]) -> nn.Module:
@@ -270,7 +275,7 @@ MODULES: dict[str, Callable[[Row, Sequence[Row]], nn.Module]] = {
     "concat": lambda row, inputs: Concat(),
     "stem": lambda row, inputs: Stem(row, inputs[0].channels),
     "relu": lambda row, inputs: nn.ReLU(),
-    "global_pool": lambda row, inputs: GlobalPool(),
+    "global_pool": lambda row, inputs: GlobalPool((2,) if row.signal else (2, 3)),
     "linear": lambda row, inputs: nn.Linear(inputs[0].channels, row.channels),
     "conv_relu": lambda row, inputs: ConvRelu(row, inputs[0].channels),
     "max_pool_valid": lambda row, inputs: (
