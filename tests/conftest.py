@@ -38,3 +38,15 @@ def cifar10() -> Path:
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NASCORE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "tasks"
+
+
+@pytest.fixture
+def latencies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache where no latency is known yet; its decoded images are those of the session."""
+    folder = tmp_path / "cache"
+    (folder / "latency").mkdir(parents=True)
+    decoded = Path(os.environ["NASCORE_CACHE"]) / "tasks"
+    decoded.mkdir(exist_ok=True)
+    (folder / "tasks").symlink_to(decoded)
+    monkeypatch.setenv("NASCORE_CACHE", str(folder))
+    return folder

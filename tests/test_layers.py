@@ -18,6 +18,7 @@ LEVELS = {
     "_core": 2,
     "_cuda": 2,
     "files": 2,
+    "machine": 2,
     "names": 2,
     "spaces": 3,
     "ops": 3,

@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from nascore.cli_parts import command_line, load_task, out
+from nascore.cli_parts import (
+    MaxMacsOption,
+    MaxParamsOption,
+    TrialOption,
+    command_line,
+    load_task,
+    out,
+)
 
 
 def export(
@@ -18,13 +25,9 @@ def export(
         Literal["source", "pt2", "onnx", "hub"],
         typer.Option("--format", help="plain PyTorch, torch.export, ONNX, or Hugging Face."),
     ],
-    trial: Annotated[int | None, typer.Option(help="The model of this trial.")] = None,
-    max_params: Annotated[
-        int | None, typer.Option(help="The model of the best trial with at most so many.")
-    ] = None,
-    max_macs: Annotated[
-        int | None, typer.Option(help="Likewise by multiply-adds per image.")
-    ] = None,
+    trial: TrialOption = None,
+    max_params: MaxParamsOption = None,
+    max_macs: MaxMacsOption = None,
     task: Annotated[
         str | None, typer.Option(help="Compare on these images instead of the model's own.")
     ] = None,

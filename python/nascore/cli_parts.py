@@ -13,12 +13,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from nascore.machine import processor
+
 if TYPE_CHECKING:
     from nascore.tasks import Task
 
 # Paths and codes hold brackets, and a program that reads the lines wants them whole.
 out = Console(highlight=False, markup=False, soft_wrap=True)
 
+TrialOption = Annotated[int | None, typer.Option(help="This trial instead of the best.")]
+MaxParamsOption = Annotated[
+    int | None, typer.Option(help="The best with at most so many parameters.")
+]
+MaxMacsOption = Annotated[
+    int | None, typer.Option(help="The best with at most so many multiply-adds.")
+]
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="The folder of a run, or its --store.")
 ]
@@ -53,18 +62,8 @@ def asked() -> dict[str, Any]:
         },
         "machine": {
             "system": platform.platform(),
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "GPUs": ", ".join(gpus) or None,
         },
     }
-
-
-def _processor() -> str:
-    """As Linux names it; elsewhere only its kind."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = (line.partition(":")[2].strip() for line in lines if "model name" in line)
-            return next(names, platform.machine())
-    except OSError:
-        return platform.machine()

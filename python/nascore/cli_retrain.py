@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nascore.cli_parts import RunArgument, command_line, load_task, out
+from nascore.cli_parts import (
+    MaxMacsOption,
+    MaxParamsOption,
+    RunArgument,
+    TrialOption,
+    command_line,
+    load_task,
+    out,
+)
 
 if TYPE_CHECKING:
     from nascore.spaces import AnySkeleton, CellStack, Skeleton
@@ -17,16 +25,12 @@ if TYPE_CHECKING:
 def retrain(
     run: RunArgument,
     task: Annotated[str | None, typer.Option(help="Train on other data than was searched.")] = None,
-    trial: Annotated[int | None, typer.Option(help="This trial instead of the best.")] = None,
+    trial: TrialOption = None,
     ensemble: Annotated[
         int | None, typer.Option(metavar="K", help="The mean of the K best instead of one.")
     ] = None,
-    max_params: Annotated[
-        int | None, typer.Option(help="The best with at most so many parameters.")
-    ] = None,
-    max_macs: Annotated[
-        int | None, typer.Option(help="The best with at most so many multiply-adds.")
-    ] = None,
+    max_params: MaxParamsOption = None,
+    max_macs: MaxMacsOption = None,
     blocks: Annotated[
         int | None, typer.Option(help="Blocks, or Normal cells, in each group.")
     ] = None,

@@ -8,7 +8,6 @@ import importlib.metadata
 import json
 import math
 import os
-import platform
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,20 +16,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
-from torch.utils.benchmark import Timer
 
 from nascore.files import cache_folder, write_whole
+from nascore.machine import processor
 from nascore.networks import build
+from nascore.networks.latency import latency_ms
 from nascore.networks.scoring import find_device
-from nascore.networks.training import is_out_of_memory, threads
+from nascore.networks.training import is_out_of_memory
 from nascore.search.folder import RunError
 from nascore.spaces import AnySkeleton, Architecture
 from nascore.tasks import Task
 from nascore.trial import Evaluation, Evaluator, Job
-
-_WARM_UP = 3  # calls
-_LEAST_S, _MOST_S = 0.2, 1.0  # of the measurement, which ends early once its quartiles are near
 
 
 class Builds(Evaluator, Protocol):
@@ -40,28 +36,6 @@ class Builds(Evaluator, Protocol):
     def task(self) -> Task: ...
     @property
     def skeleton(self) -> AnySkeleton: ...
-
-
-def latency_ms(
-    network: nn.Module,
-    shape: Sequence[int],
-    device: str | torch.device = "auto",
-    batch: int = 1,
-    n_threads: int = 1,
-) -> float:
-    """The median time of `network`, moved to `device`, for a batch of images of `shape` [C, H, W].
-
-    The module is timed as it is: in evaluation mode, in float32, neither fused nor compiled.
-    """
-    device = find_device(device)
-    network.to(device).eval()
-    images = torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0)).to(device)
-    timer = Timer("network(images)", globals={"network": network, "images": images})
-    with threads(n_threads), torch.inference_mode():
-        for _ in range(_WARM_UP):
-            network(images)
-        timed = timer.adaptive_autorange(min_run_time=_LEAST_S, max_run_time=_MOST_S)
-    return 1e3 * float(timed.median)
 
 
 @dataclass(frozen=True)
@@ -145,12 +119,7 @@ def device_name(device: str | torch.device = "auto") -> str:
     device = find_device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.processor() or platform.machine())
+    return processor()
 
 
 def _read(file: Path) -> float | None:

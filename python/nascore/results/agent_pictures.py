@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from nascore.results.pictures import PALETTE
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
-ACCENT = "#d55e00"  # vermilion: apart from viridis and the rest for any eye, on white and on black
-LINES = ("#0072b2", ACCENT, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito (2008)
+ACCENT = PALETTE[1]  # apart from viridis for any eye
 
 
 def draw_q_values(
@@ -36,12 +37,12 @@ def draw_q_growth(
 ) -> None:
     """After `told` trials `[n]`: the best Q in the mean and of the first decision; epsilon."""
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    axes.plot(told, start, ".-", color=LINES[0], label="best Q of the first decision")
-    axes.plot(told, mean, ".--", color=LINES[1], label="mean best Q of all known states")
+    axes.plot(told, start, ".-", color=PALETTE[0], label="best Q of the first decision")
+    axes.plot(told, mean, ".--", color=PALETTE[1], label="mean best Q of all known states")
     axes.set_ylabel("Q")
     axes.legend(frameon=False, fontsize=8)
-    below.step(told, epsilon, where="post", color=LINES[2])
-    below.plot(told[-1:], epsilon[-1:], ".", color=LINES[2])
+    below.step(told, epsilon, where="post", color=PALETTE[2])
+    below.plot(told[-1:], epsilon[-1:], ".", color=PALETTE[2])
     below.set(ylim=(-0.05, 1.05), xlabel="trials", ylabel="epsilon")
 
 
@@ -66,8 +67,8 @@ def draw_probabilities(
     times = told if len(told) > 1 else np.array([0.0, told[0]])
     areas = []
     for axes, (title, (values, labels)) in zip(grid.flat, panels.items(), strict=False):
-        map_ = matplotlib.colormaps["tab20" if len(labels) > len(LINES) else "viridis"]
-        spread = np.arange(len(labels)) / (20 if len(labels) > len(LINES) else len(labels))
+        map_ = matplotlib.colormaps["tab20" if len(labels) > len(PALETTE) else "viridis"]
+        spread = np.arange(len(labels)) / (20 if len(labels) > len(PALETTE) else len(labels))
         drawn = values if len(told) > 1 else np.repeat(values, 2, axis=0)
         colours = map_(spread + 0.01)
         areas = axes.stackplot(times, drawn.T, colors=colours, labels=labels, linewidth=0)
@@ -88,7 +89,7 @@ def draw_entropy(figure: Figure, told: Floats, entropies: Mapping[str, Floats]) 
     axes = figure.subplots()
     for i, (name, values) in enumerate(entropies.items()):
         axes.plot(
-            told, values, "-" if len(told) > 1 else "o", color=LINES[i % len(LINES)], label=name
+            told, values, "-" if len(told) > 1 else "o", color=PALETTE[i % len(PALETTE)], label=name
         )
     axes.axhline(1, linestyle=":", color="#808080")
     axes.set(ylim=(0, 1.05), xlabel="trials", ylabel="entropy (1: by chance)")

@@ -19,8 +19,8 @@ from nascore.results.comparison import (
     interval,
     spent_by,
 )
-from nascore.results.pictures import Picture
-from nascore.results.svg import GRID, PALETTE, hover
+from nascore.results.pictures import GRID, PALETTE, Picture
+from nascore.results.svg import hover
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

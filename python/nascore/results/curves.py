@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nascore.results.pictures import Picture
-from nascore.results.svg import GRID, MUTED, PALETTE, hover
+from nascore.results.pictures import GRID, MUTED, PALETTE, Picture
+from nascore.results.svg import hover
 from nascore.results.tables import pareto
 from nascore.trial import FIDELITIES, Fidelity, Trial
 

@@ -100,7 +100,7 @@ def export(
         elif format == "onnx":
             answers = _onnx(model, batches, made)
         else:
-            write_hub(folder, model, card, made, name, command, batches[0])
+            write_hub(folder, model, card, made, name, command)
             _write_source(model, card, made / f"{name}.py")
             answers = _run_alone(made / f"{name}.py", raw, scratch)
             difference(expected, answers)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.utils.benchmark
-from torch import Tensor, nn
+from torch import nn
 
+from nascore.machine import processor
+from nascore.networks.latency import latency_ms
 from nascore.networks.models import CARD, WEIGHTS, member, read_card
 
 CONFIG = "config.json"
@@ -26,19 +26,18 @@ def write_hub(
     out: Path,
     module: str,
     command: str,
-    image: Tensor,
 ) -> None:
     """Makes `out` of the model's `folder`: config, weights, and a card for people, README.md.
 
     `nascore.load_model` opens it; the Python file `module` is to be added. The latency of one
-    `image` [1, C, H, W] is measured here.
+    image is measured here.
     """
     out.mkdir()
     _copy(folder, out)
     for i in range(len(card["architecture"]) if isinstance(card["architecture"], list) else 0):
         member(out, i).mkdir()
         _copy(member(folder, i), member(out, i))
-    text = _readme(folder, model, card, module, command, image)
+    text = _readme(folder, model, card, module, command)
     (out / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -56,7 +55,6 @@ def _readme(
     card: Mapping[str, Any],
     module: str,
     command: str,
-    image: Tensor,
 ) -> str:
     name, task = folder.resolve().parent.name, card["task"]
     tested = card.get("test_accuracy")
@@ -66,7 +64,7 @@ def _readme(
         "Test accuracy": "not measured" if tested is None else f"{tested:.4f}",
         "Parameters": f"{card['params']:,}",
         "Multiply-adds": f"{card['macs']:,} per image",
-        "Latency": _latency(model, image),
+        "Latency": _latency(model, card["shape"]),
         "Made with": f"nascore {card['nascore']}, exported with {version('nascore')}",
     }
     scores = {"validation": card["val_accuracy"], "test": tested}
@@ -140,24 +138,9 @@ def _commands(folder: Path, card: Mapping[str, Any]) -> list[str]:
     return [*commands, *([card["command"]] if "command" in card else [])]
 
 
-def _latency(model: nn.Module, image: Tensor) -> str:
+def _latency(model: nn.Module, shape: Sequence[int]) -> str:
     threads = torch.get_num_threads()
-    timer = torch.utils.benchmark.Timer(
-        "model(image)", globals={"model": model, "image": image}, num_threads=threads
-    )
-    with torch.inference_mode():
-        model(image)
-        median = timer.blocked_autorange(min_run_time=0.2).median
     return (
-        f"{1000 * median:.2f} ms for one image (median, torch {torch.__version__}, "
-        f"threads: {threads}, {_processor()})"
+        f"{latency_ms(model, shape, 'cpu', n_threads=threads):.2f} ms for one image "
+        f"(median, torch {torch.__version__}, threads: {threads}, {processor()})"
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

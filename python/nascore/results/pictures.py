@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Okabe and Ito's colours (2008), darker where those are pale, then those of lines behind.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#a8558a", "#8a6d00", "#56565a")
+GRID, MUTED = "#d1d1d1", "#555555"
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nascore.results.comparison import require_matplotlib
+from nascore.results.training_log import summary_writer
 from nascore.trial import Trial
 
 _COSTS = ("params", "macs", "latency_ms")
@@ -14,12 +15,7 @@ _COSTS = ("params", "macs", "latency_ms")
 
 def require() -> None:
     """ImportError naming the extra where tensorboard or matplotlib is missing."""
-    try:
-        import torch.utils.tensorboard  # noqa: F401  # only whether it is there
-    except ImportError as error:
-        raise ImportError(
-            "--tensorboard needs tensorboard: pip install 'nascore[tensorboard]'"
-        ) from error
+    summary_writer()
     require_matplotlib()
 
 
@@ -35,13 +31,12 @@ def search_log(folder: Path | None, done: Sequence[Trial]) -> Iterator[Callable[
         return
     require()
     from matplotlib.figure import Figure
-    from torch.utils.tensorboard import SummaryWriter
 
     from nascore.results.drawings import picture
 
     best = max((t for t in done if t.evaluation.ok), key=lambda t: t.rank, default=None)
     step = len(done)
-    writer = SummaryWriter(str(folder), purge_step=step + 1)
+    writer = summary_writer()(str(folder), purge_step=step + 1)
 
     def write(trial: Trial) -> None:
         nonlocal best, step

@@ -15,12 +15,11 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nascore.results.pictures import Picture
+from nascore.results.pictures import GRID, MUTED, PALETTE, Picture
 
 # What is drawn in these colours becomes, on the page, a colour of the reader's light or dark
-# scheme. On paper they are what they are. Of Okabe and Ito's colours, darker where those are pale.
-_INK, GRID, MUTED = "#010101", "#d1d1d1", "#555555"
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#a8558a", "#8a6d00", "#56565a")
+# scheme. On paper they are what they are.
+_INK = "#010101"
 _SCHEME = {
     _INK: "currentColor",
     GRID: "var(--line)",

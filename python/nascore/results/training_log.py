@@ -17,6 +17,17 @@ class Log(Protocol):
     def __call__(self, epoch: Epoch) -> None: ...
 
 
+def summary_writer() -> type[SummaryWriter]:
+    """TensorBoard's; ImportError naming the extra where it is missing."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            "--tensorboard needs tensorboard: pip install 'nascore[tensorboard]'"
+        ) from error
+    return SummaryWriter
+
+
 @contextmanager
 def training_log(folder: Path | None) -> Iterator[Log]:
     """Call what it gives after every epoch; it writes into `folder`, or nothing without one.
@@ -25,12 +36,7 @@ def training_log(folder: Path | None) -> Iterator[Log]:
     ImportError without tensorboard.
     """
     if folder is not None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ImportError(
-                "--tensorboard needs tensorboard: pip install 'nascore[tensorboard]'"
-            ) from error
+        writes = summary_writer()
     writer: SummaryWriter | None = None
 
     def write(epoch: Epoch) -> None:
@@ -38,7 +44,7 @@ def training_log(folder: Path | None) -> Iterator[Log]:
         if folder is None:
             return
         if writer is None:
-            writer = SummaryWriter(str(folder), purge_step=epoch.done)
+            writer = writes(str(folder), purge_step=epoch.done)
         for name, value in (
             ("loss/train", epoch.loss),
             ("loss/valid", epoch.valid.loss),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nascore.results.agent_pictures import ACCENT, LINES
+from nascore.results.agent_pictures import ACCENT
+from nascore.results.pictures import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ def draw_against(figure: Figure, x: Floats, y: Floats, x_label: str, y_label: st
     axes = figure.subplots()
     low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
     axes.plot([low, high], [low, high], ":", color="#808080", label="both equal")
-    axes.scatter(x, y, s=22, color=LINES[0], alpha=0.75, linewidths=0)
+    axes.scatter(x, y, s=22, color=PALETTE[0], alpha=0.75, linewidths=0)
     tau = rank_correlation(x, y)
     text = f"{len(x)} architectures" + (f", Kendall's tau {tau:.2f}" if np.isfinite(tau) else "")
     axes.set_title(text, fontsize=9)
@@ -64,7 +65,7 @@ def draw_over_trials(
         _over_trials(axes, numbers, values, window)
         axes.set_ylabel(label, fontsize=9)
         if level is not None:
-            axes.axhline(level, linestyle="--", color=LINES[2], label="teacher")
+            axes.axhline(level, linestyle="--", color=PALETTE[2], label="teacher")
         for begin in list(stages.values())[1:]:
             axes.axvline(begin - 0.5, linestyle=":", color="#808080")
         axes.margins(y=0.12)
@@ -83,7 +84,7 @@ def draw_over_trials(
 
 
 def _over_trials(axes: Axes, numbers: Floats, values: Floats, window: int) -> None:
-    axes.scatter(numbers, values, s=10, color=LINES[0], alpha=0.6, linewidths=0, label="a trial")
+    axes.scatter(numbers, values, s=10, color=PALETTE[0], alpha=0.6, linewidths=0, label="a trial")
     mean = running_mean(values, window)
     axes.plot(numbers, mean, color=ACCENT, label=f"mean of the last {window}")
 
@@ -93,7 +94,7 @@ def draw_ranking(figure: Figure, generated: Floats, numbers: Floats, trained: se
     axes = figure.subplots()
     order = np.argsort(-generated, kind="stable")
     places = np.arange(1, len(order) + 1)
-    axes.plot(places, generated[order], ".", color=LINES[0], label="ranked")
+    axes.plot(places, generated[order], ".", color=PALETTE[0], label="ranked")
     chosen = np.array([int(n) in trained for n in numbers[order]], bool)
     if chosen.any():
         axes.scatter(
@@ -145,7 +146,7 @@ def draw_widths(figure: Figure, teacher: Sequence[int], student: Sequence[int]) 
     from matplotlib.ticker import MaxNLocator
 
     pair = figure.subplots(2, 1, sharex=True, sharey=True)
-    rows = (("teacher", teacher, LINES[2]), ("student", student, LINES[0]))
+    rows = (("teacher", teacher, PALETTE[2]), ("student", student, PALETTE[0]))
     for axes, (name, widths, colour) in zip(pair, rows, strict=True):
         axes.bar(range(1, len(widths) + 1), widths, color=colour)
         axes.set_title(f"{name}: {len(widths)} layers", fontsize=9)
