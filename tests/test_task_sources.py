@@ -178,6 +178,7 @@ GREY, CLASSES = pixels(9, 4, 4), np.arange(9) % 3
     ("arguments", "message"),
     [
         ({"images": GREY / 2}, r"images are float64 \[9, 4, 4\] from 0 to .*; they must be uint8"),
+        ({"images": GREY[:0] / 2}, r"images are float64 \[0, 4, 4\]; they must be uint8"),
         ({"images": GREY[0]}, r"images are uint8 \[4, 4\]"),
         ({"labels": CLASSES[:8]}, r"labels are int64 \[8\]; they must be integers \[9\]"),
         ({"labels": CLASSES / 2}, "labels are float64"),

@@ -18,7 +18,7 @@ from nascore.results import drawings, page
 from nascore.results.curves import History, foreseen, front, growth, spread
 from nascore.results.pictures import Picture
 from nascore.results.svg import save
-from nascore.results.tables import COLUMNS, COSTS, best_trials, pareto
+from nascore.results.tables import COLUMNS, best_trials, fronts
 from nascore.search import RunError, Store
 from nascore.spaces import Architecture
 from nascore.trial import Trial
@@ -189,11 +189,10 @@ class _Report:
         overs = ["trials"] + ["seconds"] * (len(run.seconds) > 1)
         seen = foreseen(run)
         name, groups = self._groups()
-        fronts = [front(run, cost) for cost in COSTS if pareto(run.trials, cost)]
         return {
             "accuracy": [growth(run, self.others, over) for over in overs],
             "distribution": [spread(groups, name)] if groups else [],
-            "pareto": fronts,
+            "pareto": [front(run, cost, best) for cost, best in fronts(run.trials).items()],
             "predicted": [seen] if seen else [],
         }
 

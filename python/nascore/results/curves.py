@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,7 @@ import numpy as np
 
 from nascore.results.pictures import GRID, MUTED, PALETTE, Picture
 from nascore.results.svg import hover
-from nascore.results.tables import pareto
+from nascore.results.tables import main_fidelity
 from nascore.trial import FIDELITIES, Fidelity, Trial
 
 if TYPE_CHECKING:
@@ -40,12 +39,7 @@ class History:
     @cached_property
     def main(self) -> Fidelity | None:
         """How most results were measured; of equals, and before those not measured, the surest."""
-        counts = Counter(t.evaluation.fidelity for t in self.good)
-        if not counts:
-            return None
-        measured = {f: n for f, n in counts.items() if f not in ("predicted", "hypernet")}
-        found = measured or counts
-        return max(found, key=lambda f: (found[f], FIDELITIES.index(f)))
+        return main_fidelity(self.good)
 
 
 def growth(run: History, beside: Sequence[History], over: str) -> Picture:
@@ -103,9 +97,8 @@ def spread(groups: Mapping[str, Sequence[float]], what: str) -> Picture:
     return Picture("distribution", f"Distribution per {what}", caption, draw, _SIZE)
 
 
-def front(run: History, cost: str) -> Picture:
-    """Accuracy against a cost; a line joins those that no other beats."""
-    best = pareto(run.trials, cost)
+def front(run: History, cost: str, best: Sequence[Trial]) -> Picture:
+    """Accuracy against a cost; a line joins the `best`, which no other beats."""
     alike = [t for t in _of(run, best[0].evaluation.fidelity) if cost in t.metrics]
     others = _thinned(alike)
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
-from nascore.trial import FIDELITIES, Trial
+from nascore.trial import FIDELITIES, Fidelity, Trial
 
 # What is measured and what is predicted have columns of their own.
 COLUMNS = (
@@ -69,6 +69,14 @@ def ranking(trials: Sequence[Trial], n: int) -> Group:
     return Group(table, *(f"{trial.number:5}: {_short(trial.architecture.text)}" for trial in best))
 
 
+def main_fidelity(trials: Sequence[Trial]) -> Fidelity | None:
+    """How most of `trials` were measured; of equals, and before those not measured, the surest."""
+    counts = Counter(t.evaluation.fidelity for t in trials)
+    measured = {f: n for f, n in counts.items() if f not in ("predicted", "hypernet")}
+    found = measured or counts
+    return max(found, key=lambda f: (found[f], FIDELITIES.index(f)), default=None)
+
+
 def pareto(trials: Sequence[Trial], cost: str) -> list[Trial]:
     """The trials that no other matches in accuracy at no more of the metric `cost`, cheapest first.
 
@@ -77,10 +85,7 @@ def pareto(trials: Sequence[Trial], cost: str) -> list[Trial]:
     """
     good = [t for t in trials if t.evaluation.ok and cost in t.metrics]
     good = [t for t in good if t.evaluation.accuracy_metric == "val_accuracy"]
-    if not good:
-        return []
-    counts = Counter(t.evaluation.fidelity for t in good)
-    most = max(counts, key=lambda fidelity: (counts[fidelity], FIDELITIES.index(fidelity)))
+    most = main_fidelity(good)
     alike = [t for t in good if t.evaluation.fidelity == most]
     front: dict[str, Trial] = {}
     best = -1.0

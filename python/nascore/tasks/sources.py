@@ -92,7 +92,8 @@ def _images(name: str, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if block.dtype.kind == "f" and block.size and 0 <= block.min() <= block.max() <= 1:
         block = np.rint(255 * block).astype(np.uint8)  # not so where there is a NaN
     if block.dtype != np.uint8 or block.ndim != 4:
-        reach = f" from {pixels.min():g} to {pixels.max():g}" if pixels.dtype.kind == "f" else ""
+        ranged = pixels.dtype.kind == "f" and pixels.size
+        reach = f" from {pixels.min():g} to {pixels.max():g}" if ranged else ""
         raise ValueError(
             f"{name}: images are {pixels.dtype} {list(pixels.shape)}{reach}; "
             "they must be uint8, or from 0 to 1, and [n, H, W] or [n, C, H, W]"
