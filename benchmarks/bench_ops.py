@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nascore.networks.masked import gated_sum
-from nascore.ops import masked_sum
+from nascore.ops import conv, masked_sum, sep_conv
 from side_by_side import Compare, Route
 
 N, ON = 8, (1, 3, 4, 6)  # MaskConnect's candidates, and those that are on
@@ -105,3 +105,42 @@ def test_masked_sum(
         agree,
         gbytes=moved * 4 * given[2].numel() / 1e9,
     )
+
+
+@pytest.mark.parametrize("separable", [False, True], ids=["conv", "sep_conv"])
+@pytest.mark.parametrize(("channels", "size", "kernel"), [(32, 32, 3), (64, 16, 5)])
+def test_convolution(
+    compare: Compare, channels: int, size: int, kernel: int, separable: bool
+) -> None:
+    """ReLU, convolution and folded batch norm of 16 images, weights packed in each call of ours."""
+    torch.set_num_threads(1)
+    draw = torch.Generator().manual_seed(0)
+    last = torch.channels_last
+    x = torch.randn((16, channels, size, size), generator=draw).contiguous(memory_format=last)
+    first = torch.randn((channels, 1 if separable else channels, kernel, kernel), generator=draw)
+    point = torch.randn((channels, channels, 1, 1), generator=draw)
+    scale, shift = torch.ones(channels), torch.randn(channels, generator=draw)
+    given = [w.contiguous(memory_format=last) for w in (first, point)]
+
+    def ours() -> Tensor:
+        if separable:
+            return sep_conv(x, first, point, scale, shift)
+        return conv(x, first, scale, shift)
+
+    def theirs() -> Tensor:
+        groups, bias = (channels, None) if separable else (1, shift)
+        y = torch.conv2d(x.relu(), given[0], bias, padding=kernel // 2, groups=groups)
+        return torch.conv2d(y, given[1], shift) if separable else y
+
+    def close(*found: Tensor) -> None:
+        torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-2)
+
+    taps = kernel**2 * (1 if separable else channels) + channels * separable
+    with torch.inference_mode():
+        compare(
+            f"{'sep_conv' if separable else 'conv'}, {kernel}x{kernel}, {list(x.shape)}, 1 thread",
+            "images",
+            {"nascore": Route(ours, 16), "torch, channels last": Route(theirs, 16)},
+            close,
+            gflop=2e-9 * x.numel() * taps,
+        )

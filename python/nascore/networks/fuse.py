@@ -61,11 +61,13 @@ class Fused(nn.Module):
         for x, wanted in zip(images, self.given, strict=True):
             if tuple(x.shape[1:]) != wanted:
                 raise ValueError(f"images: expected [n, C, H, W] of {wanted}, got {list(x.shape)}")
+        weights: Any = self._buffers["weights"]  # a module's attributes are slow to find
         # Torch's dispatcher takes longer than a small cell does; what traces has to see it.
         is_traced: Any = torch.jit.is_tracing  # type: ignore[attr-defined]  # it is public
-        dispatched = torch.compiler.is_compiling() or is_traced() or self.weights.is_cuda
-        run = cell if dispatched else run_program
-        found = run(images, self.program, self.weights, self.shapes, self.on_device)
+        if weights.is_cuda or torch.compiler.is_compiling() or is_traced():
+            found = cell(images, self.program, weights, self.shapes, self.on_device)
+        else:
+            found = run_program(images, self.program, weights, self.shapes)
         return [y.flatten(1) if y.shape[2] == y.shape[3] == 1 else y for y in found]
 
     def forward(self, *images: Tensor) -> Tensor:

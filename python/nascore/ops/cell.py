@@ -10,6 +10,8 @@ from torch import Tensor
 from nascore import _core
 from nascore.ops._library import channels_last, cuda, library, require
 
+_COLUMNS = len(_core.PROGRAM_COLUMNS)
+
 library.define(
     "cell(Tensor[] inputs, Tensor program, Tensor weights, int[] shapes, Tensor? on_device=None)"
     " -> Tensor[]"
@@ -47,7 +49,7 @@ def run_program(
     """`cell` on a CPU, which wants nothing `on_device`, without the dispatcher of torch."""
     found = _empty(inputs, program, weights, shapes)
     for tensor in (*inputs, program, weights):
-        if tensor.device.type != "cpu":
+        if not tensor.is_cpu:
             raise ValueError(f"a program runs on the CPU, got a tensor on {tensor.device}")
     launch(inputs, program.contiguous(), weights.contiguous(), found)
     return found
@@ -128,28 +130,31 @@ def _empty(
 ) -> list[Tensor]:
     if not inputs:
         raise ValueError("inputs: give at least one")
-    samples, device, layout = inputs[0].shape[0], inputs[0].device, torch.channels_last
+    first = inputs[0]
+    samples, layout = first.shape[0], torch.channels_last
     for i, x in enumerate(inputs):
-        _check(f"inputs[{i}]", x, torch.float32, 4)
+        if x.dtype is not torch.float32 or x.dim() != 4:
+            raise _unfit(f"inputs[{i}]", x, torch.float32, 4)
         if x.shape[0] != samples:
             raise ValueError(f"inputs[{i}]: {x.shape[0]} images, where inputs[0] has {samples}")
-    _check("program", program, torch.int32, 2)
-    _check("weights", weights, torch.float32, 1)
-    if program.shape[1] != len(_core.PROGRAM_COLUMNS):
-        wanted = f"[I, {len(_core.PROGRAM_COLUMNS)}]"
+    if program.dtype is not torch.int32 or program.dim() != 2:
+        raise _unfit("program", program, torch.int32, 2)
+    if weights.dtype is not torch.float32 or weights.dim() != 1:
+        raise _unfit("weights", weights, torch.float32, 1)
+    if program.shape[1] != _COLUMNS:
+        wanted = f"[I, {_COLUMNS}]"
         raise ValueError(f"program: expected {wanted}, got {list(program.shape)}")
     if not shapes or len(shapes) % 3:
         raise ValueError(f"shapes: three numbers for each output, got {len(shapes)}")
     return [
-        torch.empty((samples, *shapes[i : i + 3]), device=device, memory_format=layout)
+        torch.empty((samples, *shapes[i : i + 3]), device=first.device, memory_format=layout)
         for i in range(0, len(shapes), 3)
     ]
 
 
-def _check(name: str, tensor: Tensor, dtype: torch.dtype, dims: int) -> None:
-    if tensor.dtype != dtype or tensor.dim() != dims:
-        got = f"{tensor.dtype} of {tensor.dim()}"
-        raise ValueError(f"{name}: expected {dtype} of {dims} dimensions, got {got}")
+def _unfit(name: str, tensor: Tensor, dtype: torch.dtype, dims: int) -> ValueError:
+    got = f"{tensor.dtype} of {tensor.dim()}"
+    return ValueError(f"{name}: expected {dtype} of {dims} dimensions, got {got}")
 
 
 library.impl("cell", run_program, "CPU")
