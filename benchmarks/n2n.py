@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from nascore import methods, tasks
 from nascore.agents.random import Random
 from nascore.methods._n2n import Compress
 from nascore.methods.n2n import Config, figures, taught
 from nascore.networks.imported import imported
-from nascore.networks.teachers import ResNet
+from nascore.networks.teachers import VGG, ResNet
 from nascore.retrain import Trained, retrain
 from nascore.search import Compression, Search, Store
 from nascore.search.rewards import compression
@@ -60,11 +61,17 @@ def searched(task: Task, config: Config, seed: int, chance: bool, folder: Path) 
         return store.trials()
 
 
+def untrained(task: Task, config: Config, widths: Sequence[int]) -> nn.Module:
+    """The config's kind of teacher, of other widths."""
+    kind = VGG if config.teacher == "vgg" else ResNet
+    return kind(task.shape[0], task.classes, config.blocks, widths)
+
+
 def scaled(task: Task, config: Config, most: int) -> Architecture:
     """The teacher with all widths times one factor, as large as `most` parameters allow."""
     for factor in np.arange(1, 0, -0.01):
         widths = [max(1, round(width * factor)) for width in config.widths]
-        module = ResNet(task.shape[0], task.classes, config.blocks, widths)
+        module = untrained(task, config, widths)
         if sum(p.numel() for p in module.parameters()) <= most:
             return imported(module, task.shape)[0]
     raise ValueError(f"no width of the teacher has {most} parameters")
@@ -87,7 +94,7 @@ def compared(
     trained by the config's final recipe with the settings `last`.
     """
     run = out / f"{Path(task.name).name}-{seed}"
-    module = ResNet(task.shape[0], task.classes, config.blocks, config.widths)
+    module = untrained(task, config, config.widths)
     architecture = imported(module, task.shape)[0]
     plan = (task, config.skeleton, config.teacher_recipe, seed)
     teacher = retrain(architecture, *plan, run.with_name(f"{run.name}-teacher"))
