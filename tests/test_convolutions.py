@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nascore.ops import conv, conv_ref, sep_conv, sep_conv_norm
+from nascore.ops import conv, conv_ref, sep_conv, sep_conv_norm, sep_conv_norm_ref
 
 Given = tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]
 
@@ -35,14 +35,6 @@ def trained(given_: Given) -> Given:
 def gradients(y: Tensor, given_: Given) -> list[Tensor]:
     weights = torch.arange(y.numel(), dtype=y.dtype).reshape(y.shape).cos()
     return list(torch.autograd.grad((y * weights).sum(), [t for t in given_ if t is not None]))
-
-
-def norm_ref(given_: Given, stride: int, dilation: int) -> tuple[Tensor, Tensor, Tensor]:
-    *most, scale, shift = given_
-    one, zero = torch.ones_like(scale), torch.zeros_like(shift)
-    raw = conv_ref(*most, one, zero, stride, dilation)  # type: ignore[arg-type]
-    y = torch.nn.functional.batch_norm(raw, None, None, scale, shift, True)
-    return y, raw.mean((0, 2, 3)), raw.var((0, 2, 3), correction=0)
 
 
 KERNELS = st.one_of(
@@ -84,7 +76,10 @@ def test_training_gives_the_gradients_of_the_reference(
 ) -> None:
     given_ = trained(example(shape[0] + 2, *shape[1:], seed=seed))
     exact = trained(tuple(t if t is None else t.detach().double() for t in given_))
-    found, wanted = sep_conv_norm(*given_, stride, dilation), norm_ref(exact, stride, dilation)
+    found, wanted = (
+        sep_conv_norm(*given_, stride, dilation),
+        sep_conv_norm_ref(*exact, stride, dilation),
+    )
     for ours, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours.double(), theirs, rtol=1e-3, atol=1e-3)
     ours_, theirs_ = gradients(found[0], given_), gradients(wanted[0], exact)
@@ -100,7 +95,7 @@ def test_a_large_mean_costs_no_digits(offset: float) -> None:
     x, *weights = example(4, 6, 8, 9, 5, (3, 3), True)
     given_ = trained((offset + x / 10, *(w.abs() for w in weights)))
     exact = trained(tuple(t.detach().double() for t in given_))
-    ours, theirs = sep_conv_norm(*given_)[0], norm_ref(exact, 1, 1)[0]
+    ours, theirs = sep_conv_norm(*given_)[0], sep_conv_norm_ref(*exact)[0]
     assert (ours.double() - theirs).norm() < 2e-5 * offset * theirs.norm()
 
 
@@ -134,7 +129,18 @@ def test_the_bits_are_those_of_one_thread() -> None:
 @pytest.mark.parametrize("separable", [False, True])
 def test_torch_accepts_the_operators(separable: bool) -> None:
     given_ = example(3, 4, 5, 6, 3, (3, 3), separable)
-    torch.library.opcheck(torch.ops.nascore.conv.default, (*given_, 2, 1, None))
+    x, onto = given_[0], torch.randn(3, 3, 3, 3)
+    for images, sum_ in (x, None), (x, onto), (x.mT.contiguous().mT, onto.mT), (x[:0], None):
+        operator = torch.ops.nascore.conv.default
+        torch.library.opcheck(operator, (images, *given_[1:], 2, 1, sum_))
+
+
+@pytest.mark.parametrize("separable", [False, True])
+def test_inference_has_no_derivative(separable: bool) -> None:
+    x, depthwise, *rest = example(2, 4, 5, 6, 3, (3, 3), separable)
+    y = torch.ops.nascore.conv(x.requires_grad_(), depthwise, *rest, 1, 1, None)
+    with pytest.raises(RuntimeError, match="are for inference"):
+        y.sum().backward()
 
 
 @pytest.mark.parametrize("stride", [1, 2])

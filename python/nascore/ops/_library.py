@@ -30,3 +30,12 @@ def require(holds: bool, message: str) -> None:
 
 def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def without_gradient(operator: str, told: str) -> None:
+    """Makes a derivative of `operator` a RuntimeError, where torch would warn and give none."""
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError(told)
+
+    torch.library.register_autograd(f"nascore::{operator}", refuse, lib=library)

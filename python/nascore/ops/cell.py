@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops._library import channels_last, cuda, library, require
+from nascore.ops._library import channels_last, cuda, library, require, without_gradient
 
 _COLUMNS = len(_core.PROGRAM_COLUMNS)
 
@@ -161,3 +161,4 @@ library.impl("cell", run_program, "CPU")
 if cuda is not None:
     library.impl("cell", _run_on_device, "CUDA")
 torch.library.register_fake("nascore::cell", _empty, lib=library)
+without_gradient("cell", "cell is for inference: it has no derivative")

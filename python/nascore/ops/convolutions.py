@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops._library import CUDA_TYPES, channels_last, cuda, library, require
+from nascore.ops._library import CUDA_TYPES, channels_last, cuda, library, require, without_gradient
 from nascore.ops.cell import launch
 
 library.define(
@@ -254,3 +254,6 @@ library.impl("conv", _conv, "CPU")
 if cuda is not None:
     library.impl("conv", _conv_cuda, "CUDA")
 torch.library.register_fake("nascore::conv", _conv_fake, lib=library)
+without_gradient(
+    "conv", "conv and sep_conv are for inference; sep_conv_norm and torch.conv2d have derivatives"
+)

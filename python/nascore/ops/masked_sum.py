@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops._library import CUDA_TYPES, cuda, library
+from nascore.ops._library import CUDA_TYPES, cuda, library, without_gradient
 
 library.define("masked_sum(Tensor[] inputs, Tensor mask) -> Tensor")
 library.define("masked_sum_backward(Tensor grad, Tensor[] inputs, Tensor mask) -> Tensor[]")
@@ -232,3 +232,5 @@ torch.library.register_fake("nascore::masked_dots", _dots_fake, lib=library)
 torch.library.register_autograd(
     "nascore::masked_sum", _differentiate, setup_context=_save, lib=library
 )
+without_gradient("masked_sum_backward", "masked_sum has no second derivative")
+without_gradient("masked_dots", "masked_dots has no derivative")

@@ -73,7 +73,10 @@ def _signed(seed: int, stream: int, counter: int) -> tuple[int, int, int]:
 def _valid(found: Drawn) -> Tensor:
     drawn, invalid = found
     told = f"weights: each must be 0 to {_core.MASK_ONE}, and in each row one must be legal"
-    require(not invalid.item(), told)
+    if torch.compiler.is_compiling():  # what is traced cannot wait for a number
+        torch._assert_async(invalid == 0, told)
+    else:
+        require(not invalid.item(), told)
     return drawn
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops._library import channels_last, library, require
-from nascore.ops.convolutions import checked_output
+from nascore.ops._library import channels_last, library, require, without_gradient
+from nascore.ops.convolutions import checked_output, conv_ref
 
 library.define(
     "sep_conv_norm(Tensor x, Tensor depthwise, Tensor pointwise, Tensor scale, Tensor shift, "
@@ -47,6 +47,23 @@ def sep_conv_norm(
         x, depthwise, pointwise, scale, shift, stride, dilation, epsilon
     )
     return y, mean, variance
+
+
+def sep_conv_norm_ref(
+    x: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    stride: int = 1,
+    dilation: int = 1,
+    epsilon: float = 1e-5,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same in plain torch."""
+    one, zero = torch.ones_like(scale), torch.zeros_like(shift)
+    raw = conv_ref(x, depthwise, pointwise, one, zero, stride, dilation)
+    y = torch.nn.functional.batch_norm(raw, None, None, scale, shift, True, eps=epsilon)
+    return y, raw.mean((0, 2, 3)), raw.var((0, 2, 3), correction=0)
 
 
 def _shape(x: Tensor, depthwise: Tensor, pointwise: Tensor, stride: int, dilation: int) -> Any:
@@ -162,11 +179,6 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, .
     return *found, None, None, None
 
 
-def _no_second_derivative(ctx: Any, *_: Any) -> Any:
-    # Torch would give zeros; its own operators of one derivative raise this error too.
-    raise RuntimeError("sep_conv_norm has no second derivative")
-
-
 library.impl("sep_conv_norm", _norm, "CPU")
 library.impl("sep_conv_norm_backward", _backward, "CPU")
 torch.library.register_fake("nascore::sep_conv_norm", _norm_fake, lib=library)
@@ -174,6 +186,4 @@ torch.library.register_fake("nascore::sep_conv_norm_backward", _backward_fake, l
 torch.library.register_autograd(
     "nascore::sep_conv_norm", _differentiate, setup_context=_save, lib=library
 )
-torch.library.register_autograd(
-    "nascore::sep_conv_norm_backward", _no_second_derivative, lib=library
-)
+without_gradient("sep_conv_norm_backward", "sep_conv_norm has no second derivative")
