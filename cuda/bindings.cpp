@@ -171,49 +171,51 @@ const Instruction* valid(Address program, int count, std::int64_t weights, const
   return all;
 }
 
+template <class T>
 std::size_t cell_room(Address program, int count, std::int64_t weight_floats, std::size_t samples,
-                      const Sizes& input_floats, const Sizes& output_floats) {
-  std::size_t floats = 0;
-  require(cell_workspace(valid(program, count, weight_floats, input_floats, output_floats), count,
-                         samples, &floats));
-  return floats;
+                      const Sizes& input_sizes, const Sizes& output_sizes) {
+  std::size_t elements = 0;
+  require(cell_workspace<T>(valid(program, count, weight_floats, input_sizes, output_sizes), count,
+                            samples, &elements));
+  return elements;
 }
 
+template <class T>
 void run_cell(Address program, Address on_device, int count, Address weights,
               std::int64_t weight_floats, std::size_t samples, const Addresses& inputs,
-              const Sizes& input_floats, const Addresses& outputs, const Sizes& output_floats,
-              Address workspace, std::size_t workspace_floats, Address cuda_stream) {
-  if (inputs.size() != input_floats.size() || outputs.size() != output_floats.size()) {
+              const Sizes& input_sizes, const Addresses& outputs, const Sizes& output_sizes,
+              Address workspace, std::size_t workspace_size, Address cuda_stream) {
+  if (inputs.size() != input_sizes.size() || outputs.size() != output_sizes.size()) {
     throw std::invalid_argument("inputs and outputs: a size for each");
   }
-  const Instruction* all = valid(program, count, weight_floats, input_floats, output_floats);
-  CellRun run{at<Instruction>(on_device), count, at<float>(weights), samples, {}, {}};
-  for (std::size_t i = 0; i < inputs.size(); ++i) run.inputs[i] = at<float>(inputs[i]);
-  for (std::size_t i = 0; i < outputs.size(); ++i) run.outputs[i] = at<float>(outputs[i]);
-  require(cell(all, run, at<float>(workspace), workspace_floats, stream_at(cuda_stream)));
+  const Instruction* all = valid(program, count, weight_floats, input_sizes, output_sizes);
+  CellRun<T> run{at<Instruction>(on_device), count, at<float>(weights), samples, {}, {}};
+  for (std::size_t i = 0; i < inputs.size(); ++i) run.inputs[i] = at<T>(inputs[i]);
+  for (std::size_t i = 0; i < outputs.size(); ++i) run.outputs[i] = at<T>(outputs[i]);
+  require(cell(all, run, at<T>(workspace), workspace_size, stream_at(cuda_stream)));
 }
 
-void bind_cell(py::module_& m) {
-  m.def("cell_workspace", &cell_room, py::arg("program"), py::arg("instructions"),
-        py::arg("weight_floats"), py::arg("samples"), py::arg("input_floats"),
-        py::arg("output_floats"), Release(),
-        "How many floats `cell` wants as its workspace on the current device; arguments as there.");
-  m.def(
-      "cell", &run_cell, py::arg("program"), py::arg("on_device"), py::arg("instructions"),
-      py::arg("weights"), py::arg("weight_floats"), py::arg("samples"), py::arg("inputs"),
-      py::arg("input_floats"), py::arg("outputs"), py::arg("output_floats"), py::arg("workspace"),
-      py::arg("workspace_floats"), py::arg("cuda_stream"), Release(),
-      "Runs a program on float32 images [samples, H, W, C], at most 16 each way.\n\n"
-      "`program` is of the host, `on_device` a copy of it; `input_floats` and `output_floats` are "
-      "of\none sample each. ValueError where an instruction leaves these sizes or is a batch "
-      "norm.");
-  m.def(
-      "cell_shared",
-      [](Address program, int count, std::size_t most) {
-        return cell_shared(at<Instruction>(program), count, most);
-      },
-      py::arg("program"), py::arg("instructions"), py::arg("most"),
-      "Bytes of shared memory of a block for a valid program, where a device allows it `most`.");
+template <class T>
+void bind_cell(py::module_& m, const std::string& suffix) {
+  m.def(("cell_workspace_" + suffix).c_str(), &cell_room<T>, py::arg("program"),
+        py::arg("instructions"), py::arg("weight_floats"), py::arg("samples"),
+        py::arg("input_sizes"), py::arg("output_sizes"), Release(),
+        "How many elements `cell` wants as its workspace on the current device; arguments as "
+        "there.");
+  m.def(("cell_" + suffix).c_str(), &run_cell<T>, py::arg("program"), py::arg("on_device"),
+        py::arg("instructions"), py::arg("weights"), py::arg("weight_floats"), py::arg("samples"),
+        py::arg("inputs"), py::arg("input_sizes"), py::arg("outputs"), py::arg("output_sizes"),
+        py::arg("workspace"), py::arg("workspace_size"), py::arg("cuda_stream"), Release(),
+        "Runs a program with float32 weights on images [samples, H, W, C], at most 16 each way.\n\n"
+        "`program` is of the host, `on_device` a copy of it; `input_sizes` and `output_sizes` are "
+        "elements\nof one sample each. ValueError where an instruction leaves these sizes or is a "
+        "batch norm.");
+  m.def(("cell_shared_" + suffix).c_str(),
+        [](Address program, int count, std::size_t most) {
+          return cell_shared<T>(at<Instruction>(program), count, most);
+        },
+        py::arg("program"), py::arg("instructions"), py::arg("most"),
+        "Bytes of shared memory of a block for a valid program, where a device allows it `most`.");
 }
 
 }  // namespace
@@ -250,7 +252,9 @@ PYBIND11_MODULE(_cuda, m, pybind11::mod_gil_not_used()) {
         "Bytes of shared memory that a block of sep_conv takes; a launch fails where the device\n"
         "allows less to one block.");
   nascore::cuda::bind_masks(m);
-  nascore::cuda::bind_cell(m);
+  nascore::cuda::bind_cell<float>(m, "f32");
+  nascore::cuda::bind_cell<__half>(m, "f16");
+  nascore::cuda::bind_cell<__nv_bfloat16>(m, "bf16");
   nascore::cuda::bind<float>(m, "f32");
   nascore::cuda::bind<__half>(m, "f16");
   nascore::cuda::bind<__nv_bfloat16>(m, "bf16");

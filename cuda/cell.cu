@@ -8,18 +8,20 @@
 namespace nascore::cuda {
 namespace {
 
+template <class T>
 struct Given {
-  CellRun run;
-  float* workspace;           // null: the buffers are in shared memory
-  std::size_t slot, scratch;  // floats of a block's buffers, and of shared memory before them
+  CellRun<T> run;
+  T* workspace;               // null: the buffers are in shared memory
+  std::size_t slot, scratch;  // elements of a block's buffers, and bytes of shared memory before
 };
 
-__device__ void execute(const Instruction& at, const float* from, const float* weights,
-                        float4* scratch, float* to) {
+template <class T>
+__device__ void execute(const Instruction& at, const T* from, const float* weights, float4* scratch,
+                        T* to) {
   switch (at.kernel) {
     case Kernel::kConv:
     case Kernel::kSepConv:
-      return convolve(at, from, weights, reinterpret_cast<float*>(scratch), to);
+      return convolve(at, from, weights, reinterpret_cast<T*>(scratch), to);
     case Kernel::kMaxPool:
       return pool<true>(at, from, to);
     case Kernel::kAvgPool:
@@ -39,21 +41,22 @@ __device__ void execute(const Instruction& at, const float* from, const float* w
   }
 }
 
-__global__ void __launch_bounds__(kCellThreads, 2) cell_kernel(Given given) {
+template <class T>
+__global__ void __launch_bounds__(kCellThreads, 2) cell_kernel(Given<T> given) {
   NASCORE_DYNAMIC_SHARED(float4, shared);
-  const CellRun& run = given.run;
-  float* const buffers = given.workspace == nullptr
-                             ? reinterpret_cast<float*>(shared) + given.scratch
-                             : given.workspace + blockIdx.x * given.slot;
+  const CellRun<T>& run = given.run;
+  T* const buffers = given.workspace == nullptr
+                         ? reinterpret_cast<T*>(shared + given.scratch / sizeof(float4))
+                         : given.workspace + blockIdx.x * given.slot;
   for (std::size_t sample = blockIdx.x; sample < run.samples; sample += gridDim.x) {
     for (int i = 0; i < run.count; ++i) {
       const Instruction at = run.on_device[i];
-      const float* from = buffers + at.from;
+      const T* from = buffers + at.from;
       if (at.input >= 0) {
         from = run.inputs[at.input] +
                sample * std::size_t(at.in_height * at.in_width * at.from_stride);
       }
-      float* to = buffers + at.to;
+      T* to = buffers + at.to;
       if (at.output >= 0) {
         to = run.outputs[at.output] +
              sample * std::size_t(at.out_height * at.out_width * at.to_stride);
@@ -65,26 +68,32 @@ __global__ void __launch_bounds__(kCellThreads, 2) cell_kernel(Given given) {
   }
 }
 
+// Bytes, whole vectors.
+template <class T>
 std::size_t scratch_of(const Instruction& at) {
   const int channels = at.in_channels;
   if (at.kernel == Kernel::kSepConv) {
-    return std::size_t(pixels_at_once(channels)) * std::size_t(quads_of(channels) * kQuad + kPad);
+    return std::size_t(pixels_at_once<T>(channels)) * std::size_t(mixed_stride<T>(channels)) *
+           sizeof(T);
   }
   if (at.kernel != Kernel::kGlobalPool && at.kernel != Kernel::kNorm) return 0;
-  return 2 * std::size_t(sums_of(channels)) + 2 * std::size_t(quads_of(channels) * kQuad);
+  const std::size_t own = 2 * std::size_t(vectors_of<T>(channels) * kLanes<T>);
+  return std::size_t(sums_of<T>(channels)) * sizeof(double) + own * sizeof(float);
 }
 
-// Where a block's floats are, on a device that allows it `most` bytes of shared memory.
+// Where what a block hands on is, on a device that allows it `most` bytes of shared memory.
+template <class T>
 struct Layout {
-  std::size_t scratch = 0, buffers = 0;
+  std::size_t scratch = 0, buffers = 0;  // bytes, and elements that are whole vectors
   bool in_shared = false;
 
   Layout(const Instruction* program, int count, std::size_t most) {
-    for (int i = 0; i < count; ++i) scratch = std::max(scratch, scratch_of(program[i]));
-    buffers = divide_up(static_cast<std::size_t>(buffers_of(program, count)), kQuad) * kQuad;
-    in_shared = (scratch + buffers) * sizeof(float) <= most;
+    for (int i = 0; i < count; ++i) scratch = std::max(scratch, scratch_of<T>(program[i]));
+    buffers = divide_up(static_cast<std::size_t>(buffers_of(program, count)), kLanes<T>);
+    buffers *= kLanes<T>;
+    in_shared = scratch + buffers * sizeof(T) <= most;
   }
-  std::size_t shared() const { return (scratch + (in_shared ? buffers : 0)) * sizeof(float); }
+  std::size_t shared() const { return scratch + (in_shared ? buffers * sizeof(T) : 0); }
 };
 
 // Whether the places in a sample are within 32 bits.
@@ -114,6 +123,7 @@ cudaError_t check(const Instruction* program, int count) {
 }
 
 // What the current device makes of it.
+template <class T>
 struct Plan {
   cudaError_t status;
   std::size_t shared = 0, scratch = 0, slot = 0, blocks = 0;
@@ -126,12 +136,12 @@ struct Plan {
         !step(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device))) {
       return;
     }
-    const Layout layout(program, count, static_cast<std::size_t>(most));
+    const Layout<T> layout(program, count, static_cast<std::size_t>(most));
     shared = layout.shared();
     scratch = layout.scratch;
     slot = layout.in_shared ? 0 : layout.buffers;
-    if (!step(allow_shared(cell_kernel, shared)) ||
-        !step(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, cell_kernel, kCellThreads,
+    if (!step(allow_shared(cell_kernel<T>, shared)) ||
+        !step(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, cell_kernel<T>, kCellThreads,
                                                             shared))) {
       return;
     }
@@ -142,28 +152,40 @@ struct Plan {
 
 }  // namespace
 
+template <class T>
 std::size_t cell_shared(const Instruction* program, int count, std::size_t most) {
-  return Layout(program, count, most).shared();
+  return Layout<T>(program, count, most).shared();
 }
 
+template <class T>
 cudaError_t cell_workspace(const Instruction* program, int count, std::size_t samples,
-                           std::size_t* floats) {
-  const Plan plan(program, count, samples);
-  *floats = plan.slot * plan.blocks;
+                           std::size_t* elements) {
+  const Plan<T> plan(program, count, samples);
+  *elements = plan.slot * plan.blocks;
   return plan.status;
 }
 
-cudaError_t cell(const Instruction* program, const CellRun& run, float* workspace,
-                 std::size_t floats, cudaStream_t stream) {
-  const Plan plan(program, run.count, run.samples);
+template <class T>
+cudaError_t cell(const Instruction* program, const CellRun<T>& run, T* workspace,
+                 std::size_t elements, cudaStream_t stream) {
+  const Plan<T> plan(program, run.count, run.samples);
   if (plan.status != cudaSuccess || plan.blocks == 0) return plan.status;
-  if (floats < plan.slot * plan.blocks || !is_aligned(run.weights) || !is_aligned(workspace)) {
+  if (elements < plan.slot * plan.blocks || !is_aligned(run.weights) || !is_aligned(workspace)) {
     return cudaErrorInvalidValue;
   }
-  const Given given{run, plan.slot == 0 ? nullptr : workspace, plan.slot, plan.scratch};
-  NASCORE_LAUNCH(cell_kernel, static_cast<unsigned>(plan.blocks), kCellThreads, plan.shared, stream,
-                 given);
+  const Given<T> given{run, plan.slot == 0 ? nullptr : workspace, plan.slot, plan.scratch};
+  NASCORE_LAUNCH(cell_kernel<T>, static_cast<unsigned>(plan.blocks), kCellThreads, plan.shared,
+                 stream, given);
   return cudaGetLastError();
 }
+
+#define NASCORE_CELL(T)                                                                       \
+  template std::size_t cell_shared<T>(const Instruction*, int, std::size_t);                  \
+  template cudaError_t cell_workspace<T>(const Instruction*, int, std::size_t, std::size_t*); \
+  template cudaError_t cell(const Instruction*, const CellRun<T>&, T*, std::size_t, cudaStream_t);
+NASCORE_CELL(float)
+NASCORE_CELL(__half)
+NASCORE_CELL(__nv_bfloat16)
+#undef NASCORE_CELL
 
 }  // namespace nascore::cuda

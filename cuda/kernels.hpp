@@ -97,30 +97,35 @@ std::size_t sep_conv_shared(const ConvShape& shape);
 
 // A whole program (nascore/program.hpp) in one launch. Of the device are `on_device`, which holds
 // the same instructions as `program` of the host, the packed weights, a multiple of 16 bytes, and
-// float32 images [samples, height, width, channels].
+// images [samples, height, width, channels]: float, __half and __nv_bfloat16 with float32 weights
+// and sums. What one instruction hands to the next is rounded to T.
 constexpr int kMaxImages = 16;  // inputs or outputs
+template <class T>
 struct CellRun {
   const Instruction* on_device = nullptr;
   int count = 0;  // instructions
   const float* weights = nullptr;
   std::size_t samples = 0;
-  const float* inputs[kMaxImages] = {};
-  float* outputs[kMaxImages] = {};
+  const T* inputs[kMaxImages] = {};
+  T* outputs[kMaxImages] = {};
 };
 
 // Of a program that `validate` accepts, the weights of each instruction at a multiple of 16 bytes.
 // cudaErrorNotSupported where it has a kBatchNorm: blocks would have to wait for each other. A
-// block has shared memory for a separable convolution of some 40,000 channels and a norm of 6,900
-// on an A100; a launch fails above.
-cudaError_t cell(const Instruction* program, const CellRun& run, float* workspace,
-                 std::size_t floats, cudaStream_t stream);
+// block has shared memory for a separable convolution of some 40,000 channels, twice as many of 16
+// bits, and a norm of 6,900 on an A100; a launch fails above.
+template <class T>
+cudaError_t cell(const Instruction* program, const CellRun<T>& run, T* workspace,
+                 std::size_t elements, cudaStream_t stream);
 
-// How many floats of workspace it wants on the current device: 0 where a block's buffers are in
+// How many elements of workspace it wants on the current device: 0 where a block's buffers are in
 // shared memory.
+template <class T>
 cudaError_t cell_workspace(const Instruction* program, int count, std::size_t samples,
-                           std::size_t* floats);
+                           std::size_t* elements);
 
 // Bytes of shared memory of a block, on a device that allows it `most`.
+template <class T>
 std::size_t cell_shared(const Instruction* program, int count, std::size_t most);
 
 }  // namespace nascore::cuda

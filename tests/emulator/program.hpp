@@ -10,11 +10,11 @@
 #include "kernel_test.hpp"
 #include "kernels.hpp"
 #include "nascore/kernels/cell.hpp"
+#include "stepped.hpp"
 
 namespace emulator {
 
 using nascore::Floats;
-using nascore::Instruction;
 using nascore::noise;
 
 inline constexpr cudaStream_t kNoStream{};
@@ -23,6 +23,8 @@ inline std::size_t floats_of(const nascore::Shape& shape) {
   return static_cast<std::size_t>(shape.channels * shape.height * shape.width);
 }
 
+// Images of T, which are kept as the floats of the same values.
+template <class T>
 class Problem {
  public:
   Problem(std::vector<Instruction> program, Floats weights, std::size_t samples,
@@ -52,48 +54,59 @@ class Problem {
   // Buffers that are too large for shared memory.
   void move_buffers() {
     for (Instruction& at : program_) {
-      if (at.input < 0) at.from += 64 * 1024;
-      if (at.output < 0) at.to += 64 * 1024;
+      if (at.input < 0) at.from += 128 * 1024;
+      if (at.output < 0) at.to += 128 * 1024;
     }
   }
 
-  // A norm of what hardly differs magnifies rounding: an allowance is what the CPU's own results
-  // move by when each input moves to the next float.
+  // Of floats beside the CPU. A norm of what hardly differs magnifies rounding: an allowance is
+  // what the CPU's own results move by when each input moves to the next float. Of 16 bits beside
+  // the same steps in double precision: the error is at most twice that of rounding after each.
   void check(bool in_shared) const {
-    const std::vector<Floats> wanted = on_cpu(inputs_);
-    std::vector<Floats> inputs = inputs_;
-    for (Floats& image : inputs) {
-      for (std::size_t i = 0; i < image.size(); ++i) {
-        image[i] = std::nextafter(image[i], i % 2 ? 1e9f : -1e9f);
+    if constexpr (std::is_same_v<T, float>) {
+      const std::vector<Floats> wanted = on_cpu(inputs_);
+      std::vector<Floats> inputs = inputs_;
+      for (Floats& image : inputs) {
+        for (std::size_t i = 0; i < image.size(); ++i) {
+          image[i] = std::nextafter(image[i], i % 2 ? 1e9f : -1e9f);
+        }
       }
+      const std::vector<Floats> moved = on_cpu(inputs);
+      in_orders([&] {
+        const std::vector<Floats> found = run(in_shared);
+        for (std::size_t i = 0; i < found.size(); ++i) compare(found[i], wanted[i], moved[i]);
+      });
+    } else {
+      const std::vector<Doubles> exact = in_steps([](double value) { return value; });
+      const std::vector<Doubles> steps =
+          in_steps([](double value) { return double{T(static_cast<float>(value))}; });
+      in_orders([&] {
+        const std::vector<Floats> found = run(in_shared);
+        for (std::size_t i = 0; i < found.size(); ++i) compare(found[i], exact[i], steps[i]);
+      });
     }
-    const std::vector<Floats> moved = on_cpu(inputs);
-    in_orders([&] {
-      const std::vector<Floats> found = run(in_shared);
-      for (std::size_t i = 0; i < found.size(); ++i) compare(found[i], wanted[i], moved[i]);
-    });
   }
 
   // On the emulated device.
   std::vector<Floats> run(bool in_shared) const {
     const Array<Instruction> on_device(program_);
     const Array<float> weights(weights_);
-    std::vector<std::unique_ptr<Array<float>>> from, to;
-    nascore::cuda::CellRun run{on_device.data(), count(), weights.data(), samples_, {}, {}};
+    std::vector<std::unique_ptr<Array<T>>> from, to;
+    nascore::cuda::CellRun<T> run{on_device.data(), count(), weights.data(), samples_, {}, {}};
     for (const Floats& image : inputs_) {
-      from.push_back(std::make_unique<Array<float>>(image));
+      from.push_back(std::make_unique<Array<T>>(std::vector<T>(image.begin(), image.end())));
       run.inputs[from.size() - 1] = from.back()->data();
     }
     for (const Floats& image : before_) {
-      to.push_back(std::make_unique<Array<float>>(image));
+      to.push_back(std::make_unique<Array<T>>(std::vector<T>(image.begin(), image.end())));
       run.outputs[to.size() - 1] = to.back()->data();
     }
-    std::size_t floats = 1;
-    CHECK_EQ(nascore::cuda::cell_workspace(program_.data(), count(), samples_, &floats),
+    std::size_t elements = 1;
+    CHECK_EQ(nascore::cuda::cell_workspace<T>(program_.data(), count(), samples_, &elements),
              cudaSuccess);
-    CHECK_EQ(floats == 0, in_shared || samples_ == 0);
-    Array<float> workspace(floats);
-    CHECK_EQ(nascore::cuda::cell(program_.data(), run, workspace.data(), floats, kNoStream),
+    CHECK_EQ(elements == 0, in_shared || samples_ == 0);
+    Array<T> workspace(elements);
+    CHECK_EQ(nascore::cuda::cell(program_.data(), run, workspace.data(), elements, kNoStream),
              cudaSuccess);
     std::vector<Floats> found;
     for (const auto& image : to) found.emplace_back(image->data(), image->data() + image->size());
@@ -102,7 +115,30 @@ class Problem {
 
  private:
   Floats image(std::size_t size, std::uint64_t seed) const {
-    return noise(static_cast<std::int64_t>(samples_ * size), seed);
+    Floats values = noise(static_cast<std::int64_t>(samples_ * size), seed);
+    for (float& value : values) value = static_cast<float>(T(value));
+    return values;
+  }
+
+  template <class Round>
+  std::vector<Doubles> in_steps(const Round& round) const {
+    const Stepped<Round> stepped(program_, weights_, round);
+    const auto part = [&](const Floats& image, std::size_t sample) {
+      const auto size = static_cast<std::ptrdiff_t>(image.size() / samples_);
+      const auto first = image.begin() + static_cast<std::ptrdiff_t>(sample) * size;
+      return Doubles(first, first + size);
+    };
+    std::vector<Doubles> found(before_.size());
+    for (std::size_t sample = 0; sample < samples_; ++sample) {
+      std::vector<Doubles> inputs, outputs;
+      for (const Floats& image : inputs_) inputs.push_back(part(image, sample));
+      for (const Floats& image : before_) outputs.push_back(part(image, sample));
+      stepped.run(inputs, outputs);
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        found[i].insert(found[i].end(), outputs[i].begin(), outputs[i].end());
+      }
+    }
+    return found;
   }
 
   std::vector<Floats> on_cpu(const std::vector<Floats>& images) const {
@@ -142,6 +178,25 @@ class Problem {
       if (found[i] == wanted[i] || std::isnan(wanted[i])) continue;
       CHECK(std::fabs(found[i] - wanted[i]) <= allowed);
     }
+  }
+
+  // The largest error and the mean square; what float32 does to a sum is allowed beside.
+  static void compare(const Floats& found, const Doubles& exact, const Doubles& steps) {
+    double largest = 1, worst = 0, allowed = 0, square = 0, allowed_square = 0;
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+      CHECK_EQ(std::isnan(found[i]), std::isnan(exact[i]));
+      if (std::isnan(exact[i])) continue;
+      const double off = std::fabs(double{found[i]} - exact[i]);
+      const double step = std::fabs(steps[i] - exact[i]);
+      largest = std::max(largest, std::fabs(exact[i]));
+      worst = std::max(worst, off);
+      allowed = std::max(allowed, step);
+      square += off * off;
+      allowed_square += step * step;
+    }
+    const double rest = 2e-5 * largest, count = static_cast<double>(exact.size());
+    CHECK(worst <= 2 * allowed + rest);
+    CHECK(std::sqrt(square) <= 2 * std::sqrt(allowed_square) + rest * std::sqrt(count));
   }
 
   std::vector<Instruction> program_;

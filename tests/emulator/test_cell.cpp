@@ -1,5 +1,5 @@
-// Programs in one launch beside the CPU's kernels: each kernel alone at ragged shapes, then
-// networks of random blocks and cells.
+// Programs in one launch beside the CPU's kernels, or, of 16 bits, beside plain steps in double
+// precision: each kernel alone at ragged shapes, then networks of random blocks and cells.
 #include <limits>
 
 #include "nascore/cell.hpp"
@@ -12,33 +12,39 @@ using nascore::Kernel;
 
 namespace {
 
-Problem single(const Instruction& at, std::size_t samples) {
+template <class T>
+Problem<T> single(const Instruction& at, std::size_t samples) {
   const auto image = [](int height, int width, int stride) {
     return static_cast<std::size_t>(height) * static_cast<std::size_t>(width) *
            static_cast<std::size_t>(stride);
   };
-  return Problem({at}, noise(nascore::weights_of(at), 3), samples,
-                 {image(at.in_height, at.in_width, at.from_stride)},
-                 {image(at.out_height, at.out_width, at.to_stride)});
+  return Problem<T>({at}, noise(nascore::weights_of(at), 3), samples,
+                    {image(at.in_height, at.in_width, at.from_stride)},
+                    {image(at.out_height, at.out_width, at.to_stride)});
 }
 
+template <class T>
 void each_kernel(int seeds) {
   for (int kernel = 0; kernel < nascore::kKernels; ++kernel) {
     if (static_cast<Kernel>(kernel) == Kernel::kBatchNorm) continue;
     for (int seed = 0; seed < seeds; ++seed) {
       Instruction at = nascore::ragged(static_cast<Kernel>(kernel), std::uint64_t(seed));
-      single(at, 2).check(true);
+      single<T>(at, 2).check(true);
       if (at.kernel == Kernel::kFlatten || at.kernel == Kernel::kPad) continue;
-      at.from_channel = 4;  // so that quads are whole
-      at.from_stride = (at.in_channels + 8) / 4 * 4;
-      at.to_channel = 8;
-      at.to_stride = (at.out_channels + 16) / 4 * 4;
-      single(at, 1).check(true);
+      for (const int whole : {4, 8}) {  // quads, and vectors of 16 bits
+        if (sizeof(T) == 4 && whole == 8) continue;
+        at.from_channel = whole;
+        at.from_stride = (at.in_channels + 2 * whole) / whole * whole;
+        at.to_channel = 8;
+        at.to_stride = (at.out_channels + 8 + whole) / whole * whole;
+        single<T>(at, 1).check(true);
+      }
     }
   }
 }
 
 // More pixels than a separable convolution mixes at once, and more channels than there are threads.
+template <class T>
 void large_ones() {
   Instruction at = nascore::ragged(Kernel::kSepConv, 1);
   at.in_height = at.in_width = at.out_height = at.out_width = 17;
@@ -47,12 +53,12 @@ void large_ones() {
   at.from_channel = at.to_channel = 0;
   at.kernel_height = at.kernel_width = 3;
   at.stride = at.dilation = at.pad_top = at.pad_left = 1;
-  single(at, 1).check(true);
+  single<T>(at, 1).check(true);
   at = nascore::ragged(Kernel::kNorm, 1);
   at.in_height = at.in_width = at.out_height = at.out_width = 2;
   at.in_channels = at.out_channels = at.from_stride = at.to_stride = 1030;
   at.from_channel = at.to_channel = 0;
-  for (at.together = 0; at.together < 2; ++at.together) single(at, 1).check(true);
+  for (at.together = 0; at.together < 2; ++at.together) single<T>(at, 1).check(true);
 }
 
 // Below a bound, of a seed's numbers.
@@ -105,12 +111,13 @@ nascore::Net random_block(std::uint64_t seed) {
                          {3, 8 + below(4), 8 + below(5)}, 10);
 }
 
+template <class T>
 void networks(int seeds) {
   for (int seed = 0; seed < seeds; ++seed) {
     set_device(seed % 2 ? 90 : 80);
     for (const bool cells : {false, true}) {
       const auto number = static_cast<std::uint64_t>(seed);
-      Problem problem = Problem::of(cells ? random_cells(number) : random_block(number), 2);
+      Problem<T> problem = Problem<T>::of(cells ? random_cells(number) : random_block(number), 2);
       problem.check(true);
       if (seed > 0) continue;
       problem.move_buffers();
@@ -120,13 +127,14 @@ void networks(int seeds) {
   set_device(80);
 }
 
+template <class T>
 void what_is_not_a_number_stays_so() {
   for (const Kernel kernel : {Kernel::kConv, Kernel::kSepConv, Kernel::kMaxPool, Kernel::kAvgPool,
                               Kernel::kCopy, Kernel::kGlobalPool, Kernel::kNorm}) {
     Instruction at = nascore::ragged(kernel, 2);
     at.relu = at.kernel != Kernel::kNorm;
     at.relu_after = 1;
-    Problem problem = single(at, 1);
+    Problem<T> problem = single<T>(at, 1);
     problem.input()[static_cast<std::size_t>(at.from_channel)] =
         std::numeric_limits<float>::quiet_NaN();
     problem.check(true);
@@ -134,7 +142,8 @@ void what_is_not_a_number_stays_so() {
 }
 
 // A concat whose second part is made of its first: what is read and what is written lie in one
-// pixel, and in one quad.
+// pixel, and in one vector.
+template <class T>
 void parts_of_one_pixel() {
   Instruction first = nascore::ragged(Kernel::kCopy, 1);
   first.in_channels = first.out_channels = first.from_stride = 7;
@@ -151,27 +160,29 @@ void parts_of_one_pixel() {
   all.in_channels = all.out_channels = all.to_stride = 14;
   all.to_channel = all.relu_after = all.output = 0;
   const std::size_t pixels = 36;
-  Problem({first, second, all}, {}, 2, {pixels * 7}, {pixels * 14}).check(true);
+  Problem<T>({first, second, all}, {}, 2, {pixels * 7}, {pixels * 14}).check(true);
 }
 
 // A grid that is smaller than the samples, and none.
+template <class T>
 void any_number_of_samples() {
   Instruction at = nascore::ragged(Kernel::kFlatten, 1);
-  single(at, 40).check(true);
-  single(at, 0).check(true);
+  single<T>(at, 40).check(true);
+  single<T>(at, 0).check(true);
 }
 
 // What is asked of memory lies close together: no cache is counted.
-void requests_are_dense() {
+template <class T>
+void requests_are_dense(const char* name) {
   if (!sees_accesses()) return;
-  const Problem problem = Problem::of(cells_of(3, 16, {4, 8, 8}), 1);
+  const Problem<T> problem = Problem<T>::of(cells_of(3, 16, {4, 8, 8}), 1);
   reset_traffic();
   problem.run(true);
   const Traffic seen = traffic();
-  std::cout << "cells of 16 channels, 8x8: " << seen.loads.sectors << " sectors loaded where "
-            << seen.loads.fewest << " are due, " << seen.stores.sectors << " stored where "
-            << seen.stores.fewest << "; " << seen.shared.conflicts << " bank conflicts in "
-            << seen.shared.passes << " passes\n";
+  std::cout << name << ", cells of 16 channels, 8x8: " << seen.loads.sectors
+            << " sectors loaded where " << seen.loads.fewest << " are due, " << seen.stores.sectors
+            << " stored where " << seen.stores.fewest << "; " << seen.shared.conflicts
+            << " bank conflicts in " << seen.shared.passes << " passes\n";
   CHECK(double(seen.loads.sectors) <= 1.05 * double(seen.loads.fewest));
   CHECK(double(seen.stores.sectors) <= 1.05 * double(seen.stores.fewest));
   CHECK(double(seen.shared.conflicts) <= 0.2 * double(seen.shared.passes));
@@ -181,11 +192,12 @@ void what_it_cannot_do_is_told() {
   using namespace nascore::cuda;
   const auto status = [](const Instruction& at) {
     std::size_t floats;
-    return cell_workspace(&at, 1, 1, &floats);
+    return cell_workspace<float>(&at, 1, 1, &floats);
   };
   Instruction at = nascore::ragged(Kernel::kBatchNorm, 1);
   CHECK_EQ(status(at), cudaErrorNotSupported);
-  CHECK_EQ(cell(&at, {&at, 1, nullptr, 1, {}, {}}, nullptr, 0, kNoStream), cudaErrorNotSupported);
+  CHECK_EQ(cell<float>(&at, {&at, 1, nullptr, 1, {}, {}}, nullptr, 0, kNoStream),
+           cudaErrorNotSupported);
   at = nascore::ragged(Kernel::kConv, 1);
   at.stride = 1 << 20;
   at.out_height = 1 << 20;
@@ -201,20 +213,28 @@ void what_it_cannot_do_is_told() {
   at = nascore::ragged(Kernel::kCopy, 1);
   at.output = -1;
   at.to = 1 << 20;
-  CHECK_EQ(cell(&at, {&at, 1, nullptr, 1, {}, {}}, nullptr, 7, kNoStream), cudaErrorInvalidValue);
+  CHECK_EQ(cell<float>(&at, {&at, 1, nullptr, 1, {}, {}}, nullptr, 7, kNoStream),
+           cudaErrorInvalidValue);
   check_clean();
+}
+
+template <class T>
+void of_type(const char* name, int seeds, int nets) {
+  each_kernel<T>(seeds);
+  large_ones<T>();
+  networks<T>(nets);
+  what_is_not_a_number_stays_so<T>();
+  parts_of_one_pixel<T>();
+  any_number_of_samples<T>();
+  requests_are_dense<T>(name);
 }
 
 }  // namespace
 
 int main() {
   const bool slow = sees_accesses();
-  each_kernel(slow ? 5 : 30);
-  large_ones();
-  networks(slow ? 4 : 12);
-  what_is_not_a_number_stays_so();
-  parts_of_one_pixel();
-  any_number_of_samples();
-  requests_are_dense();
+  of_type<float>("float32", slow ? 5 : 30, slow ? 4 : 12);
+  of_type<__half>("float16", slow ? 2 : 10, slow ? 2 : 6);
+  of_type<__nv_bfloat16>("bfloat16", slow ? 2 : 10, slow ? 2 : 6);
   what_it_cannot_do_is_told();
 }

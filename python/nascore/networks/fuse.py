@@ -20,11 +20,13 @@ _CONVOLUTION, _SEPARABLE, _COPY = map(_core.KERNELS.index, ("conv", "sep_conv", 
 class Fused(nn.Module):
     """The same function as `network` in evaluation, with its weights as they were.
 
-    Batch norms without running statistics go by each batch, which only a CPU does.
+    Batch norms without running statistics go by each batch, which only a CPU does. On CUDA also of
+    images of 16 bits, after `.half()`, `.bfloat16()` or `.to(dtype)`; weights stay float32.
     """
 
     weights: Tensor
     on_device: Tensor
+    like: Tensor
 
     def __init__(
         self,
@@ -52,15 +54,28 @@ class Fused(nn.Module):
         self.program = torch.from_numpy(instructions)  # stays on the CPU, which reads it too
         self.register_buffer("on_device", self.program, persistent=False)
         self.register_buffer("weights", packed)
+        self.register_buffer("like", packed[:0].clone(), persistent=False)  # has the images' type
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Fused:
+        """What moves or converts a module: it changes the type of images, not of weights."""
+        weights = self.weights
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it open
+        if self.weights.dtype is not torch.float32:
+            self.weights = weights.to(self.weights.device)
+        return self
 
     def exits(self, *images: Tensor) -> list[Tensor]:
         """Of each output, [n, C] where it is one pixel, as logits are, [n, C, H, W] of others.
 
-        Raises ValueError for images of other shapes than the network's.
+        Raises ValueError for images of other shapes than the network's, or of another type than the
+        module's.
         """
+        dtype = self._buffers["like"].dtype  # type: ignore[union-attr]
         for x, wanted in zip(images, self.given, strict=True):
             if tuple(x.shape[1:]) != wanted:
                 raise ValueError(f"images: expected [n, C, H, W] of {wanted}, got {list(x.shape)}")
+            if x.dtype is not dtype:
+                raise ValueError(f"images: expected {dtype}, the module's type, got {x.dtype}")
         weights: Any = self._buffers["weights"]  # a module's attributes are slow to find
         # Torch's dispatcher takes longer than a small cell does; what traces has to see it.
         is_traced: Any = torch.jit.is_tracing  # type: ignore[attr-defined]  # it is public
@@ -78,8 +93,8 @@ class Fused(nn.Module):
 def fuse(module: nn.Module) -> Fused:
     """`module` for inference: every row of it on the core's kernels, in one call.
 
-    On a CPU, or after `.to("cuda")` in one launch there. Raises ValueError where it is no network
-    of nascore.
+    On a CPU in float32, or after `.to("cuda")` in one launch there, then after `.half()` or
+    `.bfloat16()` on images of 16 bits too. Raises ValueError where it is no network of nascore.
     """
     if type(module) is not Network:  # one that draws its edges is another function each time
         raise ValueError(
@@ -117,8 +132,8 @@ def _pack(kernel: int, module: nn.Module, channel: int, packed: Any) -> None:
 
 def _folded(norm: Any) -> tuple[Tensor, Tensor]:
     """Scale and shift of a batch norm by its running statistics."""
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return scale, norm.bias - norm.running_mean * scale
+    scale = norm.weight.float() / (norm.running_var.float() + norm.eps).sqrt()
+    return scale, norm.bias.float() - norm.running_mean.float() * scale
 
 
 def _dense(conv: nn.Conv2d | nn.Linear) -> Tensor:
@@ -136,4 +151,4 @@ def _dense(conv: nn.Conv2d | nn.Linear) -> Tensor:
 
 
 def _numbers(values: Tensor) -> Any:
-    return np.ascontiguousarray(values.detach().cpu().numpy(), dtype=np.float32)
+    return np.ascontiguousarray(values.detach().cpu().float().numpy())

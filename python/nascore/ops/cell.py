@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops._library import channels_last, cuda, library, require, without_gradient
+from nascore.ops._library import (
+    CUDA_TYPES,
+    channels_last,
+    cuda,
+    library,
+    require,
+    without_gradient,
+)
 
 _COLUMNS = len(_core.PROGRAM_COLUMNS)
 
@@ -29,9 +36,10 @@ def cell(
 
     `program` has the instructions of a `_core.Program`, `shapes` the channels, height and width of
     each of its outputs. It lies on the CPU, for a launch is sized by it; on CUDA its copy
-    `on_device` is what runs, made in each call where it is not given. For inference: there is no
-    gradient. Raises ValueError where the program does not fit the inputs or the weights, and on
-    CUDA where it has a batch norm by the batch.
+    `on_device` is what runs, made in each call where it is not given. Images are float32, on CUDA
+    also float16 or bfloat16, all of one type, which the outputs have too; weights are float32, and
+    so are sums. For inference: there is no gradient. Raises ValueError where the program does not
+    fit the inputs or the weights, and on CUDA where it has a batch norm by the batch.
     """
     found: list[Tensor] = torch.ops.nascore.cell(
         list(inputs), program, weights, list(shapes), on_device
@@ -98,12 +106,13 @@ def _run_on_device(
     program, copied, weights = (t.contiguous() for t in (program, copied, weights))
     given = [channels_last(x) for x in inputs]
     sizes = [[x.numel() // samples for x in images] for images in (given, found)]
+    kind = CUDA_TYPES[given[0].dtype]
     with torch.cuda.device(device):
-        floats = cuda.cell_workspace(
+        room = getattr(cuda, f"cell_workspace_{kind}")(
             program.data_ptr(), program.shape[0], weights.numel(), samples, *sizes
         )
-        workspace = torch.empty(floats, device=device)
-        cuda.cell(
+        workspace = torch.empty(room, dtype=given[0].dtype, device=device)
+        getattr(cuda, f"cell_{kind}")(
             program.data_ptr(),
             copied.data_ptr(),
             program.shape[0],
@@ -115,7 +124,7 @@ def _run_on_device(
             [y.data_ptr() for y in found],
             sizes[1],
             workspace.data_ptr(),
-            floats,
+            room,
             torch.cuda.current_stream().cuda_stream,
         )
     return found
@@ -131,10 +140,15 @@ def _empty(
     if not inputs:
         raise ValueError("inputs: give at least one")
     first = inputs[0]
-    samples, layout = first.shape[0], torch.channels_last
+    samples, layout, dtype = first.shape[0], torch.channels_last, first.dtype
+    if dtype is not torch.float32 and dtype in CUDA_TYPES and first.device.type == "cpu":
+        raise ValueError(f"inputs[0]: on a CPU a program runs in torch.float32, not in {dtype}")
     for i, x in enumerate(inputs):
-        if x.dtype is not torch.float32 or x.dim() != 4:
-            raise _unfit(f"inputs[{i}]", x, torch.float32, 4)
+        if x.dtype not in CUDA_TYPES or x.dim() != 4:
+            types = [torch.float32] if first.device.type == "cpu" else CUDA_TYPES
+            raise _unfit(f"inputs[{i}]", x, " or ".join(map(str, types)), 4)
+        if x.dtype is not dtype:
+            raise ValueError(f"inputs[{i}]: {x.dtype}, where inputs[0] has {dtype}")
         if x.shape[0] != samples:
             raise ValueError(f"inputs[{i}]: {x.shape[0]} images, where inputs[0] has {samples}")
     if program.dtype is not torch.int32 or program.dim() != 2:
@@ -147,14 +161,16 @@ def _empty(
     if not shapes or len(shapes) % 3:
         raise ValueError(f"shapes: three numbers for each output, got {len(shapes)}")
     return [
-        torch.empty((samples, *shapes[i : i + 3]), device=first.device, memory_format=layout)
+        torch.empty(
+            (samples, *shapes[i : i + 3]), dtype=dtype, device=first.device, memory_format=layout
+        )
         for i in range(0, len(shapes), 3)
     ]
 
 
-def _unfit(name: str, tensor: Tensor, dtype: torch.dtype, dims: int) -> ValueError:
+def _unfit(name: str, tensor: Tensor, wanted: object, dims: int) -> ValueError:
     got = f"{tensor.dtype} of {tensor.dim()}"
-    return ValueError(f"{name}: expected {dtype} of {dims} dimensions, got {got}")
+    return ValueError(f"{name}: expected {wanted} of {dims} dimensions, got {got}")
 
 
 library.impl("cell", run_program, "CPU")
