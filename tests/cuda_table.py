@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from cuda_work import BANDWIDTH, FLOATS, Work, cell, draws, works
+from cuda_work import BANDWIDTH, BYTES, FLOATS, Work, draws, works
 from nascore import _cuda
 
 ROOT = Path(__file__).parents[1]
@@ -101,7 +101,9 @@ def rows() -> list[Row]:
         for architecture, name, body in sections(dump("-sass"), "Function : ")
     }
     dynamic = {
-        (work.kernel, work.variant): work.shared for _, group in all_works() for work in group
+        (work.kernel, 2 if dtype == "bfloat16" else 4, work.variant): work.shared
+        for dtype, group in all_works()
+        for work in group
     }
     found = []
     for architecture, name, body in sections(dump("-res-usage"), "Function "):
@@ -113,7 +115,8 @@ def rows() -> list[Row]:
         local = [i for i in code[architecture, kernel] if i.startswith(("STL", "LDL"))]
         values = (
             *(*kernel, architecture, threads[kernel], used["REG"], len(local)),
-            *(static, dynamic.get((kernel[0], kernel[2]), 0)),  # narrow ones have none
+            # Narrow ones have none.
+            *(static, dynamic.get((kernel[0], BYTES.get(kernel[1], 4), kernel[2]), 0)),
             # Into registers or shared memory; without G of what may be shared memory itself.
             sum(i.startswith(("LDG", "LD.")) for i in wide),
             sum(i.startswith(("STG", "ST.")) for i in wide),
@@ -139,7 +142,7 @@ def occupancies(kernels: list[Row]) -> list[int]:
 def all_works() -> list[tuple[str, list[Work]]]:
     """By type."""
     return [
-        ("", [*draws(), cell()]),
+        ("", draws()),
         ("float", works("float")),
         ("bfloat16", works("__nv_bfloat16")),
     ]

@@ -41,7 +41,8 @@ def works(dtype: str) -> list[Work]:
     """An example for each kernel of a type."""
     size = BYTES[dtype]
     names = ("sep_conv", "conv")
-    return [*_masked_sum(size), *(_convolution(name, size, c) for name in names for c in (32, 44))]
+    convolutions = (_convolution(name, size, c) for name in names for c in (32, 44))
+    return [cell(dtype), *_masked_sum(size), *convolutions]
 
 
 def _masked_sum(size: int, inputs: int = 8, active: int = 4) -> list[Work]:
@@ -110,7 +111,7 @@ def _convolution(name: str, size: int, channels: int) -> Work:
     )
 
 
-def cell(samples: int = 256, side: int = 8, channels: int = 16) -> Work:
+def cell(dtype: str, samples: int = 256, side: int = 8, channels: int = 16) -> Work:
     """The Normal cell of NASNet-A; a block's sample needs the weights once, for which the first
     cache answers the other reads."""
     net = CellStack(1, channels, stem_width=channels).expand(NASNET_A, (3, side, side), 10)
@@ -129,11 +130,12 @@ def cell(samples: int = 256, side: int = 8, channels: int = 16) -> Work:
         done += pixels * (
             whole * deep.get(name, taps) + (given + -given % 4) * taps * (name == "sep_conv")
         )
-    images = 4 * sum(c * h * w for c, h, w in (*program.inputs, *program.outputs))
+    images = BYTES[dtype] * sum(c * h * w for c, h, w in (*program.inputs, *program.outputs))
     weights = 4 * program.weights
+    shared = _cuda.cell_shared_f32 if dtype == "float" else _cuda.cell_shared_bf16
     return Work(
         *("cell_kernel", "", f"NASNet-A cell, [{samples}, {channels}, {side}, {side}]", samples),
-        _cuda.cell_shared(rows.ctypes.data, len(rows), 163 << 10),
+        shared(rows.ctypes.data, len(rows), 163 << 10),
         (samples * images + weights, samples * (images + weights)),
         (2 * samples * macs, 2 * samples * done),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +18,8 @@ from test_fuse import SPACES, a_network, far, images, nets, trained
 
 _cuda = pytest.importorskip("nascore._cuda", reason="built without CUDA: no nvcc, or turned off")
 
+SHORT = [torch.float16, torch.bfloat16]
+
 
 def needs_device(test: Any) -> Any:
     skip = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -31,10 +34,10 @@ def by_batch() -> Fused:
 
 def test_what_does_not_run_is_told_before_the_launch() -> None:
     def workspace(program: Tensor, samples: int, inputs: list[int], outputs: list[int]) -> int:
-        floats: int = _cuda.cell_workspace(
+        elements: int = _cuda.cell_workspace_f32(
             program.data_ptr(), len(program), 1 << 20, samples, inputs, outputs
         )
-        return floats
+        return elements
 
     fused, sizes = by_batch(), ([3 * 16 * 17], [10])
     with pytest.raises(ValueError, match="a batch norm by the batch does not run on CUDA"):
@@ -45,23 +48,27 @@ def test_what_does_not_run_is_told_before_the_launch() -> None:
     with pytest.raises(ValueError, match="at most 16 inputs and outputs"):
         workspace(program, 2, [816], [10] * 17)
     with pytest.raises(ValueError, match="inputs and outputs: a size for each"):
-        _cuda.cell(program.data_ptr(), 0, 1, 0, 0, 2, [], [3], [], [], 0, 0, 0)
+        _cuda.cell_bf16(program.data_ptr(), 0, 1, 0, 0, 2, [], [3], [], [], 0, 0, 0)
     if not torch.cuda.is_available():
         with pytest.raises(RuntimeError, match=r"CUDA: .*driver"):
             workspace(program, 2, *sizes)
 
 
 def test_shared_memory_is_taken_where_it_suffices() -> None:
-    """On an A100: of a cell of 8 x 8 or 16 x 16, not of one of 32 x 32."""
-    for side, channels, fits in ((8, 44, True), (16, 16, True), (32, 32, False)):
+    """On an A100: of a small cell, not of one of 32 x 32; with 44 channels of 16 bits further."""
+    for side, channels, fits in ((8, 44, 2), (16, 16, 2), (16, 44, 1), (32, 32, 0)):
         net = CellStack(1, channels, stem_width=channels).expand(NASNET_A, (3, side, side), 10)
         first, last = net.seams[:2]
         rows = net.program([1, first], [last], False).instructions
         most = 163 << 10
         arguments = (rows.ctypes.data, len(rows))
-        taken, wanted = (_cuda.cell_shared(*arguments, most_) for most_ in (most, 1 << 40))
-        assert (taken == wanted <= most) is fits
-        assert taken <= most
+        found = []
+        for kind in ("f16", "bf16", "f32"):
+            shared = getattr(_cuda, f"cell_shared_{kind}")
+            taken, wanted = (shared(*arguments, most_) for most_ in (most, 1 << 40))
+            assert taken <= most
+            found.append(taken == wanted)
+        assert found == [fits > 0, fits > 0, fits > 1]
 
 
 @needs_device
@@ -80,6 +87,27 @@ def test_networks_give_what_they_give_on_the_cpu(
         for y, want in zip(found, wanted, strict=True):
             assert y.is_cuda
             assert far(y.cpu(), want) < 1e-5
+
+
+@needs_device
+@pytest.mark.parametrize("dtype", SHORT, ids=str)
+@pytest.mark.parametrize(
+    ("space", "skeleton"), SPACES, ids=[type(space).__name__ for space, _ in SPACES]
+)
+def test_of_16_bits_the_error_is_at_most_twice_torchs(
+    space: Any, skeleton: Any, dtype: torch.dtype
+) -> None:
+    for net in nets(space, skeleton, 16, 3, 3):
+        network = trained(net)
+        fused, theirs = fuse(network).to("cuda", dtype), copy.deepcopy(network).to("cuda", dtype)
+        x = images(64, 16).to(dtype)
+        with torch.inference_mode():
+            exact = network.double().exits(x.double())
+            found, rival = fused.exits(x.cuda()), theirs.exits(x.cuda())
+        for y, other, want in zip(found, rival, exact, strict=True):
+            assert y.dtype is dtype
+            assert y.shape == want.shape
+            assert far(y.cpu().double(), want) <= 2 * far(other.cpu().double(), want)
 
 
 def a_cell(side: int, channels: int) -> tuple[Fused, list[Tensor]]:
@@ -109,6 +137,32 @@ def test_a_cell_in_shared_memory_and_in_a_workspace(side: int, channels: int) ->
     torch.library.opcheck(
         torch.ops.nascore.cell.default, arguments, test_utils=("test_schema", "test_faketensor")
     )
+
+
+@needs_device
+@pytest.mark.parametrize("dtype", SHORT, ids=str)
+@pytest.mark.parametrize(("side", "channels"), [(8, 16), (32, 44), (33, 10)])
+def test_a_cell_of_16_bits(side: int, channels: int, dtype: torch.dtype) -> None:
+    part, given = a_cell(side, channels)
+    given = [x.to(dtype) for x in given]
+    wanted = part.exits(*(x.float() for x in given))
+    weights = part.weights
+    part.to("cuda", dtype)
+    assert torch.equal(part.weights.cpu(), weights)  # as they were, in float32
+    on_device = [x.cuda() for x in given]
+    arguments = (on_device, part.program, part.weights, part.shapes)
+    for y, want in zip(cell(*arguments), wanted, strict=True):
+        assert y.dtype is dtype
+        assert far(y.cpu().float(), want) < (0.002 if dtype == torch.float16 else 0.015)
+    torch.library.opcheck(
+        torch.ops.nascore.cell.default, arguments, test_utils=("test_schema", "test_faketensor")
+    )
+    with pytest.raises(ValueError, match=r"inputs\[1\]: torch.float32, where inputs\[0\] has"):
+        cell([on_device[0], on_device[1].float()], *arguments[1:])
+    with pytest.raises(ValueError, match=r"inputs\[0\]: expected .* got torch.float64"):
+        cell([x.double() for x in on_device], *arguments[1:])
+    with pytest.raises(ValueError, match=r"module.s type, got torch\.float32"):
+        part(*(x.float() for x in on_device))
 
 
 @needs_device
@@ -155,8 +209,9 @@ def test_a_batch_norm_by_the_batch_is_refused() -> None:
 
 
 @needs_device
-def test_no_images_and_what_is_not_a_number() -> None:
-    fused, x = fuse(a_network()).cuda(), images(3, 16).cuda()
+@pytest.mark.parametrize("dtype", [torch.float32, *SHORT], ids=str)
+def test_no_images_and_what_is_not_a_number(dtype: torch.dtype) -> None:
+    fused, x = fuse(a_network()).to("cuda", dtype), images(3, 16).to("cuda", dtype)
     with torch.inference_mode():
         assert fused(x[:0]).shape == (0, 10)
         x[1] = torch.nan

@@ -218,6 +218,33 @@ def test_it_is_a_module_like_others() -> None:
     assert torch.equal(other(x), fused(x))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_16_bits_are_for_cuda(dtype: torch.dtype) -> None:
+    """The type of a module is that of its images: its weights stay as they are."""
+    fused, x = fuse(a_network()), images(2, 16)
+    wanted, packed = fused(x), fused.weights.clone()
+    assert (fused.half() if dtype is torch.float16 else fused.bfloat16()) is fused
+    assert torch.equal(fused.weights, packed)
+    assert set(fused.state_dict()) == {"weights"}
+    with pytest.raises(
+        ValueError, match=f"on a CPU a program runs in torch.float32, not in {dtype}"
+    ):
+        fused(x.to(dtype))
+    with pytest.raises(ValueError, match=f"expected {dtype}, the module's type, got torch.float32"):
+        fused(x)
+    fused.to("meta")  # a device without numbers, of any type
+    arguments = (fused.program, fused.weights, fused.shapes)
+    there = x.to("meta", dtype)
+    assert [y.dtype for y in cell([there], *arguments)] == [dtype]
+    with pytest.raises(ValueError, match=r"inputs\[1\]: torch.float32, where inputs\[0\] has"):
+        cell([there, x.to("meta")], *arguments)
+    with pytest.raises(ValueError, match=rf"torch.float32 or .*{dtype}.* got torch.float64 of 4"):
+        cell([x.to("meta").double()], *arguments)
+    again = fuse(a_network()).to(dtype).float()
+    assert torch.equal(again(x), wanted)
+    assert far(fuse(a_network().to(dtype))(x), wanted) < 0.1  # of a network of 16 bits
+
+
 def test_bad_input_is_refused_at_the_seam() -> None:
     with pytest.raises(ValueError, match="Linear is no network of nascore"):
         nascore.fuse(nn.Linear(2, 2))

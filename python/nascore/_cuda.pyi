@@ -8,9 +8,15 @@ import collections.abc
 
 __all__: list[str] = [
     "ConvShape",
-    "cell",
-    "cell_shared",
-    "cell_workspace",
+    "cell_bf16",
+    "cell_f16",
+    "cell_f32",
+    "cell_shared_bf16",
+    "cell_shared_f16",
+    "cell_shared_f32",
+    "cell_workspace_bf16",
+    "cell_workspace_f16",
+    "cell_workspace_f32",
     "conv_bf16",
     "conv_f16",
     "conv_f32",
@@ -62,7 +68,7 @@ class ConvShape:
         accumulate: bool = False,
     ) -> None: ...
 
-def cell(
+def cell_bf16(
     program: int,
     on_device: int,
     instructions: int,
@@ -70,35 +76,113 @@ def cell(
     weight_floats: int,
     samples: int,
     inputs: collections.abc.Sequence[int],
-    input_floats: collections.abc.Sequence[int],
+    input_sizes: collections.abc.Sequence[int],
     outputs: collections.abc.Sequence[int],
-    output_floats: collections.abc.Sequence[int],
+    output_sizes: collections.abc.Sequence[int],
     workspace: int,
-    workspace_floats: int,
+    workspace_size: int,
     cuda_stream: int,
 ) -> None:
     """
-    Runs a program on float32 images [samples, H, W, C], at most 16 each way.
+    Runs a program with float32 weights on images [samples, H, W, C], at most 16 each way.
 
-    `program` is of the host, `on_device` a copy of it; `input_floats` and `output_floats` are of
-    one sample each. ValueError where an instruction leaves these sizes or is a batch norm.
+    `program` is of the host, `on_device` a copy of it; `input_sizes` and `output_sizes` are
+    elements of one sample each. ValueError where an instruction leaves these sizes or is a batch norm.
     """
 
-def cell_shared(program: int, instructions: int, most: int) -> int:
+def cell_f16(
+    program: int,
+    on_device: int,
+    instructions: int,
+    weights: int,
+    weight_floats: int,
+    samples: int,
+    inputs: collections.abc.Sequence[int],
+    input_sizes: collections.abc.Sequence[int],
+    outputs: collections.abc.Sequence[int],
+    output_sizes: collections.abc.Sequence[int],
+    workspace: int,
+    workspace_size: int,
+    cuda_stream: int,
+) -> None:
+    """
+    Runs a program with float32 weights on images [samples, H, W, C], at most 16 each way.
+
+    `program` is of the host, `on_device` a copy of it; `input_sizes` and `output_sizes` are
+    elements of one sample each. ValueError where an instruction leaves these sizes or is a batch norm.
+    """
+
+def cell_f32(
+    program: int,
+    on_device: int,
+    instructions: int,
+    weights: int,
+    weight_floats: int,
+    samples: int,
+    inputs: collections.abc.Sequence[int],
+    input_sizes: collections.abc.Sequence[int],
+    outputs: collections.abc.Sequence[int],
+    output_sizes: collections.abc.Sequence[int],
+    workspace: int,
+    workspace_size: int,
+    cuda_stream: int,
+) -> None:
+    """
+    Runs a program with float32 weights on images [samples, H, W, C], at most 16 each way.
+
+    `program` is of the host, `on_device` a copy of it; `input_sizes` and `output_sizes` are
+    elements of one sample each. ValueError where an instruction leaves these sizes or is a batch norm.
+    """
+
+def cell_shared_bf16(program: int, instructions: int, most: int) -> int:
     """
     Bytes of shared memory of a block for a valid program, where a device allows it `most`.
     """
 
-def cell_workspace(
+def cell_shared_f16(program: int, instructions: int, most: int) -> int:
+    """
+    Bytes of shared memory of a block for a valid program, where a device allows it `most`.
+    """
+
+def cell_shared_f32(program: int, instructions: int, most: int) -> int:
+    """
+    Bytes of shared memory of a block for a valid program, where a device allows it `most`.
+    """
+
+def cell_workspace_bf16(
     program: int,
     instructions: int,
     weight_floats: int,
     samples: int,
-    input_floats: collections.abc.Sequence[int],
-    output_floats: collections.abc.Sequence[int],
+    input_sizes: collections.abc.Sequence[int],
+    output_sizes: collections.abc.Sequence[int],
 ) -> int:
     """
-    How many floats `cell` wants as its workspace on the current device; arguments as there.
+    How many elements `cell` wants as its workspace on the current device; arguments as there.
+    """
+
+def cell_workspace_f16(
+    program: int,
+    instructions: int,
+    weight_floats: int,
+    samples: int,
+    input_sizes: collections.abc.Sequence[int],
+    output_sizes: collections.abc.Sequence[int],
+) -> int:
+    """
+    How many elements `cell` wants as its workspace on the current device; arguments as there.
+    """
+
+def cell_workspace_f32(
+    program: int,
+    instructions: int,
+    weight_floats: int,
+    samples: int,
+    input_sizes: collections.abc.Sequence[int],
+    output_sizes: collections.abc.Sequence[int],
+) -> int:
+    """
+    How many elements `cell` wants as its workspace on the current device; arguments as there.
     """
 
 def conv_bf16(x: int, weights: int, bias: int, shape: ConvShape, y: int, cuda_stream: int) -> None:
