@@ -207,9 +207,8 @@ void bind_cell(py::module_& m, const std::string& suffix) {
         py::arg("inputs"), py::arg("input_sizes"), py::arg("outputs"), py::arg("output_sizes"),
         py::arg("workspace"), py::arg("workspace_size"), py::arg("cuda_stream"), Release(),
         "Runs a program with float32 weights on images [samples, H, W, C], at most 16 each way.\n\n"
-        "`program` is of the host, `on_device` a copy of it; `input_sizes` and `output_sizes` are\n"
-        "elements of one sample each. ValueError where an instruction leaves these sizes or is a "
-        "batch norm.");
+        "`program` is of the host, `on_device` a copy of it; sizes are elements of one sample.\n"
+        "ValueError where an instruction leaves them or is a batch norm.");
   m.def(("cell_shared_" + suffix).c_str(),
         [](Address program, int count, std::size_t most) {
           return cell_shared<T>(at<Instruction>(program), count, most);

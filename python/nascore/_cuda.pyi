@@ -86,8 +86,8 @@ def cell_bf16(
     """
     Runs a program with float32 weights on images [samples, H, W, C], at most 16 each way.
 
-    `program` is of the host, `on_device` a copy of it; `input_sizes` and `output_sizes` are
-    elements of one sample each. ValueError where an instruction leaves these sizes or is a batch norm.
+    `program` is of the host, `on_device` a copy of it; sizes are elements of one sample.
+    ValueError where an instruction leaves them or is a batch norm.
     """
 
 def cell_f16(
@@ -108,8 +108,8 @@ def cell_f16(
     """
     Runs a program with float32 weights on images [samples, H, W, C], at most 16 each way.
 
-    `program` is of the host, `on_device` a copy of it; `input_sizes` and `output_sizes` are
-    elements of one sample each. ValueError where an instruction leaves these sizes or is a batch norm.
+    `program` is of the host, `on_device` a copy of it; sizes are elements of one sample.
+    ValueError where an instruction leaves them or is a batch norm.
     """
 
 def cell_f32(
@@ -130,8 +130,8 @@ def cell_f32(
     """
     Runs a program with float32 weights on images [samples, H, W, C], at most 16 each way.
 
-    `program` is of the host, `on_device` a copy of it; `input_sizes` and `output_sizes` are
-    elements of one sample each. ValueError where an instruction leaves these sizes or is a batch norm.
+    `program` is of the host, `on_device` a copy of it; sizes are elements of one sample.
+    ValueError where an instruction leaves them or is a batch norm.
     """
 
 def cell_shared_bf16(program: int, instructions: int, most: int) -> int:
