@@ -43,6 +43,26 @@ void each_kernel(int seeds) {
   }
 }
 
+// What is left of channels after a vector: none of the gap behind them is written.
+template <class T>
+void each_rest() {
+  for (const Kernel kernel :
+       {Kernel::kConv, Kernel::kSepConv, Kernel::kAvgPool, Kernel::kCopy, Kernel::kNorm}) {
+    const bool window = kernel <= Kernel::kAvgPool;
+    for (int rest = 1; rest <= 8; ++rest) {
+      Instruction at = nascore::ragged(kernel, std::uint64_t(rest));
+      at.in_height = at.in_width = at.out_height = at.out_width = 3;
+      at.kernel_height = at.kernel_width = window ? 3 : 1;
+      at.pad_top = at.pad_left = window ? 1 : 0;
+      at.stride = at.dilation = 1;
+      at.from_channel = at.to_channel = 0;
+      at.in_channels = at.out_channels = 8 + rest;
+      at.from_stride = at.to_stride = 24;
+      single<T>(at, 1).check(true);
+    }
+  }
+}
+
 // More pixels than a separable convolution mixes at once, and more channels than there are threads.
 template <class T>
 void large_ones() {
@@ -222,6 +242,7 @@ void what_it_cannot_do_is_told() {
 template <class T>
 void of_type(const char* name, int seeds, int nets) {
   each_kernel<T>(seeds);
+  each_rest<T>();
   large_ones<T>();
   networks<T>(nets);
   what_is_not_a_number_stays_so<T>();
