@@ -12,6 +12,7 @@ import numpy as np
 from nascore.results.pictures import GRID, MUTED, PALETTE, Picture
 from nascore.results.svg import hover
 from nascore.results.tables import main_fidelity
+from nascore.results.trial_pictures import rank_correlation
 from nascore.trial import FIDELITIES, Fidelity, Trial
 
 if TYPE_CHECKING:
@@ -129,9 +130,9 @@ def foreseen(run: History) -> Picture | None:
         return None
     caption = "On the dashed line both would be the same."
     for name, found in pairs.items():
-        correlation = _rank_correlation([x for _, x, _ in found], [y for _, _, y in found])
-        kind = name.removesuffix("_accuracy")
-        caption += f" {kind.capitalize()}: {len(found)} trials, rank correlation {correlation}."
+        tau = rank_correlation(*np.array([(x, y) for _, x, y in found]).T)
+        said = f"Kendall's tau {tau:.2f}" if np.isfinite(tau) else "of which one kind is all equal"
+        caption += f" {name.removesuffix('_accuracy').capitalize()}: {len(found)} trials, {said}."
     caption += _left_out(max(map(len, pairs.values())), MOST)
 
     def draw(figure: Figure) -> None:
@@ -214,14 +215,6 @@ def _pairs(run: History, name: str) -> list[tuple[Trial, float, float]]:
             if value is not None:
                 found.append((trial, value, trial.metrics["val_accuracy"]))
     return found
-
-
-def _rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> str:
-    if len(set(xs)) < 2 or len(set(ys)) < 2:
-        return "undefined, as all are equal"
-    from scipy import stats
-
-    return f"{stats.spearmanr(xs, ys).statistic:.2f}"
 
 
 def _thinned(trials: Sequence[Trial]) -> Sequence[Trial]:
