@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -31,6 +32,7 @@ from nascore.spaces import (
     AnySkeleton,
     Architecture,
     BlockSpace,
+    CellSpace,
     CellStack,
     Chain,
     EdgeDagSpace,
@@ -367,6 +369,10 @@ def test_random_networks_keep_their_answers(digits: Task) -> None:
     walks = space.decode(space_kit.random_walk(space, 12, 3)[-1])
     cases = [(each, TINY) for each in walks]
     cases += [(each, anytime_kit.NET) for each in anytime_kit.random_ones(12, 5)]
+    cells = CellSpace(3)
+    drawn = cells.decode(space_kit.random_walk(cells, 12, 4)[-1])
+    cases += [(each, CELLS) for each in drawn]
+    cases += [(each, replace(CELLS, normal=1)) for each in drawn]
     for architecture, skeleton in cases:
         net = skeleton.expand(architecture, (1, 8, 8), 10)
         network = build_net(net, 1).eval()
