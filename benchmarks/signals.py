@@ -1,6 +1,6 @@
 """Searches on signals: MNIST-1D's generator, BlockQNN beside random search, at equal budget.
 
-    pip install '.[test]' && python benchmarks/signals.py --trials 16 --seeds 3 --train 2000
+    pip install '.[test]' && python benchmarks/signals.py --trials 40 --seeds 3 --train 2000
 
 Each search ends with its winner, which is trained from scratch and tested once.
 """
