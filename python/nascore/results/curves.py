@@ -87,9 +87,10 @@ def growth(run: History, beside: Sequence[History], over: str) -> Picture:
 
 def _floor(values: Sequence[float]) -> float:
     """What most accuracies are above, so that the few bad ones do not set a picture's scale."""
-    low, high = np.quantile(values, [_BAD, 1.0]) if len(values) >= _MANY else (0.0, 1.0)
-    # Where the others are not near each other, the bad ones take little room.
-    return float(low) if low - min(values) > high - low else min(values)
+    if len(values) < _MANY:
+        return min(values)
+    low, high = np.quantile(values, [_BAD, 1.0])
+    return min(value for value in values if value >= low - (high - low))
 
 
 def spread(groups: Mapping[str, Sequence[float]], what: str) -> Picture:
