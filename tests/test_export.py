@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -194,7 +195,14 @@ def test_pt2_takes_any_batch(
 @pytest.mark.parametrize("name", ["layer", "small_cell"])
 def test_onnx_takes_any_batch(name: str, model: Callable[[str], Path], tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
+    records: list[logging.LogRecord] = []
+    listener = logging.Handler()
+    listener.emit = records.append  # type: ignore[method-assign]
+    logging.getLogger("torch").addHandler(listener)
     done = export(model(name), "onnx", tmp_path / "net.onnx")
+    logging.getLogger("torch").removeHandler(listener)
+    assert not records  # of what torch's exporter lacks
+    assert logging.root.manager.disable == 0
     session = onnxruntime.InferenceSession(str(done.path))
     network = load_model(model(name))
     for n in (1, 3, 40):

@@ -231,6 +231,8 @@ def test_every_export_of_signals(run: Path, kind: str) -> None:
     done = nascore("export", run, "--format", kind)
     assert (done.status, done.err) == (0, "")
     assert done.out.startswith("Compared on 32 validation images")
+    takes = "It takes float32 [n, 2, 24]: signals, less the mean ["
+    assert (takes in done.out) == (kind in ("pt2", "onnx"))
     folder, model = run / "export", load_model(run / "model")
     raw = torch.from_numpy(np.stack([waves(40, seed=4)[0]] * 2, 1)).float()
     card = json.loads((run / "model" / "model.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -236,9 +237,14 @@ def _traced(model: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
 
 def _save(write: Callable[[], object]) -> None:
     """Torch's exporters warn of their own inner workings, which nobody here can mend."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
-        warnings.simplefilter("ignore")
-        write()
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            write()
+    finally:
+        logging.disable(before)
 
 
 def _onnx(model: nn.Module, batches: Sequence[Tensor], path: Path) -> list[Tensor]:
