@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from scipy import stats
 
-from nascore.agents.mcts import ALPHAX
+from nascore.agents.alphax_settings import ALPHAX
 from nascore.sampling import states_after
 from nascore.spaces import EdgeDagSpace
 from nascore.surrogates.stages import StagedPredictor

@@ -6,8 +6,11 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from browser_kit import CHROMIUM
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the library is imported
 # Tests press Ctrl-C in processes of theirs, which inherit it ignored where these run under nohup.
@@ -32,6 +35,19 @@ def cifar10() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no CIFAR-10 in {folder}")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, without a window."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium here")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture

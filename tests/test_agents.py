@@ -9,8 +9,9 @@ import pytest
 
 import agent_kit
 from agent_kit import evolution, policy_gradient, predicted_rewards, q_learning, ranked
+from nascore.agents.alphax_settings import ALPHAX, AlphaXConfig
 from nascore.agents.anchors import LayerController
-from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
+from nascore.agents.mcts import AlphaX
 from nascore.agents.q_learning import epsilon_at
 from nascore.agents.random import Random
 from nascore.agents.ranked import Ranked

@@ -168,7 +168,8 @@ def test_the_tables_show_what_configs_hold(tables) -> None:
     table = tables.table("metaqnn")
     assert "| `initial_q` | 0.5 | 0.5 |" in table
     assert "| `recipe.epochs` | 20 | 6 |" in table
-    assert "| table 2 |" in table
+    assert "| table 2 † |" in table
+    assert "| † |" not in table
 
 
 def test_every_method_has_a_page_with_figure_settings_and_commands() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -31,6 +33,7 @@ from nascore.spaces import (
     AnySkeleton,
     Architecture,
     BlockSpace,
+    CellSpace,
     CellStack,
     Chain,
     EdgeDagSpace,
@@ -192,7 +195,14 @@ def test_pt2_takes_any_batch(
 @pytest.mark.parametrize("name", ["layer", "small_cell"])
 def test_onnx_takes_any_batch(name: str, model: Callable[[str], Path], tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
+    records: list[logging.LogRecord] = []
+    listener = logging.Handler()
+    listener.emit = records.append  # type: ignore[method-assign]
+    logging.getLogger("torch.onnx").addHandler(listener)
     done = export(model(name), "onnx", tmp_path / "net.onnx")
+    logging.getLogger("torch.onnx").removeHandler(listener)
+    assert not records  # of what torch's exporter lacks
+    assert logging.root.manager.disable == 0
     session = onnxruntime.InferenceSession(str(done.path))
     network = load_model(model(name))
     for n in (1, 3, 40):
@@ -367,6 +377,10 @@ def test_random_networks_keep_their_answers(digits: Task) -> None:
     walks = space.decode(space_kit.random_walk(space, 12, 3)[-1])
     cases = [(each, TINY) for each in walks]
     cases += [(each, anytime_kit.NET) for each in anytime_kit.random_ones(12, 5)]
+    cells = CellSpace(3)
+    drawn = cells.decode(space_kit.random_walk(cells, 12, 4)[-1])
+    cases += [(each, CELLS) for each in drawn]
+    cases += [(each, replace(CELLS, normal=1)) for each in drawn]
     for architecture, skeleton in cases:
         net = skeleton.expand(architecture, (1, 8, 8), 10)
         network = build_net(net, 1).eval()

@@ -13,7 +13,8 @@ import pytest
 
 import cli_kit
 from nascore import methods, tasks
-from nascore.agents.mcts import AlphaX, AlphaXConfig
+from nascore.agents.alphax_settings import AlphaXConfig
+from nascore.agents.mcts import AlphaX
 from nascore.search import AskTell, Pool, RunError, Search, Store
 from nascore.spaces import BlockSpace, ChoicesSpace
 from nascore.trial import Evaluation, Proposal, Trial, WeightsRef

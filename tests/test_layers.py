@@ -43,6 +43,7 @@ LEVELS = {
     "cli_export": 11,
     "cli_report": 11,
     "cli_retrain": 11,
+    "cli_show": 11,
     "cli_targets": 10,
     "cli": 12,
     "__main__": 13,

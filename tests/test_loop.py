@@ -226,6 +226,23 @@ def test_a_probability_that_rounds_otherwise_is_no_other_proposal(tmp_path: Path
     assert codes == [t.architecture for t in toy_search(TRIALS)]
 
 
+class Foreseeing(ToyAgent):
+    """Proposes one architecture over and over, and expects something of it now and then."""
+
+    def ask(self, n: int) -> list[Proposal]:
+        [first] = super().ask(1)
+        said = (0.25, None, 0.5)
+        return [replace(first, prediction=said[i % 3]) for i in range(n)]
+
+
+def test_a_prediction_is_of_its_own_proposal_not_of_an_equal_one() -> None:
+    stage = AskTell(Foreseeing(0), ToyEvaluator(), accuracy, 6, batch=6)
+    trials = list(Search("toy", {}, "toy", 0, [stage]))
+    assert [t.repeat_of for t in trials] == [None, 0, 0, 0, 0, 0]
+    assert [t.metrics.get("predicted_accuracy") for t in trials] == [0.25, None, 0.5] * 2
+    assert len({t.metrics["val_accuracy"] for t in trials}) == 1
+
+
 def test_a_bug_in_the_evaluator_ends_the_run_not_the_store(tmp_path: Path) -> None:
     search = toy_search(TRIALS, ToyEvaluator(faults={7: "raise"}))
     with Store.create(tmp_path, search.meta) as store:

@@ -8,7 +8,8 @@ from math import comb
 import numpy as np
 import pytest
 
-from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig, expected_improvement
+from nascore.agents.alphax_settings import ALPHAX, AlphaXConfig
+from nascore.agents.mcts import AlphaX, expected_improvement
 from nascore.agents.random import Random
 from nascore.sampling import states_after
 from nascore.spaces import ChoicesSpace, EdgeDagSpace
@@ -69,6 +70,55 @@ def test_a_failed_trial_is_taken_back() -> None:
     first, second = agent.ask(2)
     agent.tell([trial(first, 75.0), trial(second, 0.0, ok=False)])
     assert root_mean(agent) == (1, 0.5)
+
+
+def measured(proposal: Proposal, accuracy: float, reward: float | None = None) -> Trial:
+    found = Evaluation({"val_accuracy": accuracy}, "proxy")
+    return Trial(0, proposal, found, 100 * accuracy if reward is None else reward)
+
+
+def test_what_is_expected_travels_with_the_proposal() -> None:
+    """Of the chosen completion, before it is known; of what is known already nothing."""
+    agent = stubbed(choice="upper", completions=30)
+    agent.predictor.predict_states = lambda states: (states[:, 5] / 10, np.zeros(len(states)))
+    for _ in range(10):
+        [proposal] = agent.ask(1)
+        assert proposal.prediction == pytest.approx(proposal.architecture.code[5] / 10)
+        agent.tell([measured(proposal, 0.4)])
+    one = AlphaX(ChoicesSpace((1, 1)), 0, AlphaXConfig())
+    one.predictor = Stub()
+    first, again = one.ask(2)
+    assert first.prediction == 0.25
+    assert again.prediction is None
+    assert AlphaX(SPACE, 0, TREE_ALONE).ask(1)[0].prediction is None
+
+
+def test_an_expected_rank_is_told_as_the_accuracy_that_stands_there() -> None:
+    agent = stubbed(target="rank")
+    agent.predictor = None
+    for accuracy in (0.9, 0.1, 0.5):
+        agent.tell([measured(agent.ask(1)[0], accuracy)])
+    agent.predictor = Stub()
+    for z, accuracy in ((0.0, 0.5), (9.0, 0.9), (-9.0, 0.1), (0.4307273, 0.7)):  # a rank of 2/3
+        agent.predictor.predict_states = lambda states, z=z: (
+            np.full(len(states), z),
+            np.ones(len(states)),
+        )
+        assert agent.ask(1)[0].prediction == pytest.approx(accuracy)
+
+
+def test_where_rewards_are_no_accuracies_none_is_expected() -> None:
+    """As with a target of cost: what the predictor learns then is another quantity."""
+    agent = stubbed()
+    agent.tell([measured(agent.ask(1)[0], 0.4)])
+    assert agent.ask(1)[0].prediction == 0.25
+    agent.tell([measured(agent.ask(1)[0], 0.4, reward=30.0)])
+    assert agent.ask(1)[0].prediction is None
+    other = AlphaX(agent.space, 0, agent.config)
+    agent.predictor = other.predictor
+    other.load_state_dict(agent.state_dict())
+    other.predictor = Stub()
+    assert other.ask(1)[0].prediction is None
 
 
 def test_it_learns_at_every_multiple() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import method_kit
-from nascore import methods
+from nascore import methods, report
 from nascore.agents.policy_gradient import PolicyGradient
 from nascore.methods import _pictures, alphax, blockqnn, nasnet
 from nascore.results import svg
@@ -25,7 +25,7 @@ SHOWN = {
     "alphax": {"tree"},
     "blockqnn": {"q-values", "q-growth"},
     "evolution": set(),
-    "faster_blockqnn": {"q-values", "predicted"},
+    "faster_blockqnn": {"q-values"},
     "ghn": {"ranking", "generated"},
     "irlas": {"expert", "q-values", "q-growth"},
     "maskconnect": {"masks"},
@@ -121,6 +121,26 @@ def test_the_tree_that_is_drawn_is_the_searchs(runs: dict[str, Store]) -> None:
     for depth in set(nodes.depth.tolist()):
         here = across[nodes.depth == depth]
         assert len(np.unique(here)) == len(here)  # no node hides another
+
+
+@pytest.mark.parametrize("name", ["alphax", "faster_blockqnn"])
+def test_what_was_predicted_is_drawn_against_what_was_measured(
+    name: str, runs: dict[str, Store], tmp_path: Path
+) -> None:
+    """Once, in a column of its own, and only where it was said before the measurement."""
+    store = runs[name]
+    trials = store.trials()
+    said = [t for t in trials if t.proposal.prediction is not None]
+    assert said
+    assert all(0 <= t.proposal.prediction <= 1 for t in said)
+    for trial in trials:
+        assert trial.metrics.get("predicted_accuracy") == trial.proposal.prediction
+    figures = methods.figures(name, config_of(store), trials)
+    assert figures["predicted trials"] == len([t for t in said if t.evaluation.ok])
+    assert -1 <= figures["Kendall's tau of predictions"] <= 1
+    report.write(store, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert html.count(">Predicted against measured<") == 1
 
 
 def test_q_values_are_those_of_the_agent(runs: dict[str, Store]) -> None:

@@ -26,7 +26,7 @@ class Work:
     done: subprocess.CompletedProcess[str]
 
 
-def torchrun(*command: object) -> subprocess.CompletedProcess[str]:
+def torchrun(*command: object, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     return subprocess.run(
         [*launcher, "--nproc-per-node", "2", *map(str, command)],
@@ -34,7 +34,7 @@ def torchrun(*command: object) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=timeout_s,
     )
 
 
@@ -60,6 +60,31 @@ def test_two_processes_train_as_one_does(work: Work) -> None:
     for name, value in alone.items():
         torch.testing.assert_close(first[name], value)
         assert torch.equal(first[name], second[name])
+
+
+def test_two_processes_train_a_compiled_network_as_one_does_a_plain_one(work: Work) -> None:
+    """Translated, but not to C++, which takes too long for two of them."""
+    first, second = (
+        torch.load(work.folder / f"compiled-{rank}.pt", weights_only=True) for rank in (0, 1)
+    )
+    alone = ranks_work.plain(tasks.load("digits", limit_train=128)).state_dict()
+    for name, value in alone.items():
+        torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-5)
+        assert torch.equal(first[name], second[name])
+
+
+@pytest.mark.slow  # two translations by a C++ compiler
+@pytest.mark.timeout(900)
+def test_two_processes_translate_and_train(work: Work) -> None:
+    out = work.folder / "translated"
+    done = torchrun(
+        *("-m", "nascore", "retrain", work.run, "--out", out, "--epochs", 2, "--compile"),
+        timeout_s=800,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 2/2") == 1
+    assert "Test accuracy" in done.stdout
+    assert (out / "model.safetensors").exists()
 
 
 def test_a_killed_training_goes_on_exactly(work: Work) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from html import unescape
 from html.parser import HTMLParser
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 
 import method_kit
+from browser_kit import opened, says_what_is_near, sorts
 from cli_kit import nascore, searching, shown, told
 from nascore import report, tasks
 from nascore.methods import blockqnn
@@ -24,7 +24,6 @@ from nascore.search import Accuracy, AskTell, Search, Store
 from nascore.trial import Evaluation
 from toys import ToyAgent, ToyEvaluator, toy_search
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SECTIONS = {
     "winner",
     "accuracy",
@@ -206,76 +205,13 @@ def test_what_cannot_be_reported(run: Path, tmp_path: Path) -> None:
     assert blockqnn.build(task, config, 0).meta["shape"] == [1, 8, 8]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium here")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1280])
 def test_in_a_browser(run: Path, browser: Any, width: int, scheme: str) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto((run / "report.html").as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert page.evaluate("[...document.querySelectorAll('section')].every(s => s.offsetHeight > 0)")
-    assert min(page.evaluate(CONTRASTS)) >= 4.5
-
-    numbers = (
-        "[...document.querySelectorAll('.ranking tbody tr')].map(r => +r.cells[0].dataset.value)"
-    )
-    before = page.evaluate(numbers)
-    page.click(".ranking th button >> nth=0")
-    first = page.evaluate(numbers)
-    page.click(".ranking th button >> nth=0")
-    second = page.evaluate(numbers)
-    assert first == sorted(before, reverse=True)
-    assert second == sorted(before)
-
-    x, y, text = page.evaluate(A_POINT)
-    page.mouse.move(x, y)
-    assert page.inner_text("#tip").split("\n")[0] == text.split("\n")[0]
-    assert page.is_visible("#tip")
-
-    page.click(".thumb >> nth=0")
-    assert page.is_visible("dialog svg")
-    page.click("dialog")
-    assert not page.is_visible("dialog")
-    assert said == []
-    assert [url for url in asked if not url.startswith("file:")] == []
-    page.close()
-
-
-# Of all that has text of its own, against what is painted behind it.
-CONTRASTS = """() => {
-  const light = c => {
-    const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(v => {
-      v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; });
-    return .2126 * r + .7152 * g + .0722 * b; };
-  const found = [];
-  for (const one of document.querySelectorAll("h1, h2, h3, p, td, th, figcaption, dt, dd, code")) {
-    if (!one.textContent.trim()) continue;
-    let behind = one, paint = "rgba(0, 0, 0, 0)";
-    while (behind && /rgba\\(.*, 0\\)/.test(paint)) {
-      paint = getComputedStyle(behind).backgroundColor; behind = behind.parentElement; }
-    const [a, b] = [light(getComputedStyle(one).color), light(paint)];
-    found.push((Math.max(a, b) + .05) / (Math.min(a, b) + .05)); }
-  return found; }"""
-
-A_POINT = """() => {
-  const svg = document.querySelector("#pareto-params svg");
-  svg.scrollIntoView({block: "center"});
-  const [x, y, text] = JSON.parse(svg.dataset.tips)[0];
-  const place = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM());
-  return [place.x, place.y, text]; }"""
+    with opened(browser, run / "report.html", width, scheme) as page:
+        sorts(page, ".ranking")
+        says_what_is_near(page, "pareto-params")
+        page.click(".thumb >> nth=0")
+        assert page.is_visible("dialog svg")
+        page.click("dialog")
+        assert not page.is_visible("dialog")

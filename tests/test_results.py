@@ -282,14 +282,17 @@ def test_lines_are_few() -> None:
     assert lines[0].startswith("100/1000 trials, best accuracy none yet, 100 failed, ")
 
 
-def test_progress_in_a_terminal_is_a_bar() -> None:
-    text = watched(Console(file=StringIO(), force_terminal=True, width=140))
-    last = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", text).rstrip().rsplit("\r", 1)[-1].splitlines()[-1]
-    assert re.fullmatch(
-        r"searching ━+ 6/6 best accuracy 0\.9800, 1 failed 0:00:0\d "
-        r"[\d.,e+]+ trials/min, 2 workers, 0:00 left",
-        last.strip(),
-    )
+@pytest.mark.parametrize("width", [40, 80, 140])
+def test_progress_in_a_terminal_is_a_bar_and_a_line(width: int) -> None:
+    text = watched(Console(file=StringIO(), force_terminal=True, width=width))
+    text = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", text)
+    bar, line = text.rstrip().replace("\r", "\n").splitlines()[-2:]
+    assert len(bar.rstrip()) <= width
+    assert len(line.rstrip()) <= width
+    assert re.fullmatch(r"searching ━+ 6/6 0:00:0\d", bar.strip())
+    whole = r"best accuracy 0\.9800, 1 failed, [\d.,e+]+ trials/min, 2 workers, 0:00 left"
+    cut = r"best accuracy 0\.9800, 1 failed, .*…"
+    assert re.fullmatch(cut if width == 40 else whole, line.strip())
     assert "6/6 trials" not in text
 
 

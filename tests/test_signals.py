@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import space_kit
+from cli_kit import nascore, shown
 from nascore import Store, _core, fuse, methods, tasks
 from nascore.networks import Network, build, build_net, fit
+from nascore.results.source import write_source
+from nascore.retrain import load_model
+from nascore.search.rewards import early_stop
 from nascore.spaces import (
     AnySkeleton,
     AnytimeNet,
@@ -182,6 +187,121 @@ def test_a_search_trains_on_signals_and_retrains_the_winner(tmp_path: Path) -> N
     assert fit(network, task, config.recipe, 0, "cpu").status == "ok"
     other = tasks.from_signals(*waves(200, seed=2), test=waves(40, seed=1), name="waves")
     assert other.fingerprint != task.fingerprint
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search on signals of two channels in an .npz file, its winner retrained."""
+    folder = tmp_path_factory.mktemp("signals")
+    x, y = waves(200)
+    np.savez(folder / "waves.npz", x_train=np.stack([x, -x], 1), y_train=y, signals=True)
+    changes = ["recipe.epochs=2", "recipe.batch=20", "skeleton.widths=(6,6)", "max_layers=3"]
+    asked = [part for change in changes for part in ("--set", change)]
+    asked += ["--trials", "3", "--max-params", "400", "--latency-ms", "5", "--device", "cpu"]
+    where = ("--task", folder / "waves.npz", "--out", folder / "run")
+    done = nascore("search", "blockqnn", *where, "--set", "batch=3", *asked)
+    assert (done.status, done.err) == (0, "")
+    assert nascore("retrain", folder / "run", "--epochs", 3).status == 0
+    return folder / "run"
+
+
+def test_the_latency_of_signals_is_in_the_reward(run: Path) -> None:
+    found = shown(run)
+    good = [t for t in found["trials"] if t["status"] == "ok"]
+    assert good
+    assert all(t["metrics"]["latency_ms"] > 0 for t in good)
+    assert found["pareto"].keys() == {"params", "macs", "latency_ms"}
+    config = methods.config("blockqnn", "small")
+    for metrics, reward in ((t["metrics"], t["reward"]) for t in good):
+        cost = metrics["params"] / 400 * metrics["latency_ms"] / 5
+        plain = early_stop(
+            100 * metrics["val_accuracy"],
+            2 * metrics["macs"] / 1e6,
+            metrics["density"],
+            config.mu,
+            config.rho,
+        )
+        assert reward == pytest.approx(max(plain, 0) * cost**-0.07)
+
+
+@pytest.mark.parametrize("kind", ["source", "pt2", "onnx", "hub"])
+def test_every_export_of_signals(run: Path, kind: str) -> None:
+    if kind == "onnx":
+        pytest.importorskip("onnxruntime")
+    done = nascore("export", run, "--format", kind)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("Compared on 32 validation images")
+    takes = "It takes float32 [n, 2, 24]: signals, less the mean ["
+    assert (takes in done.out) == (kind in ("pt2", "onnx"))
+    folder, model = run / "export", load_model(run / "model")
+    raw = torch.from_numpy(np.stack([waves(40, seed=4)[0]] * 2, 1)).float()
+    card = json.loads((run / "model" / "model.json").read_text())
+    mean, std = (torch.tensor(card[name]).view(-1, 1) for name in ("mean", "std"))
+    with torch.inference_mode():
+        expected = model((raw - mean) / std)
+        if kind == "pt2":
+            found = torch.export.load(folder / "model.pt2").module()((raw - mean) / std)
+        elif kind == "onnx":
+            session = onnxruntime_session(folder / "model.onnx")
+            given = {"images": ((raw - mean) / std).numpy()}
+            found = torch.from_numpy(session.run(["logits"], given)[0])
+        else:
+            scope = {"__name__": "exported", "__file__": str(folder / "model.py")}
+            if kind == "hub":
+                scope["__file__"] = str(folder / "hub" / "model.py")
+                readme = (folder / "hub" / "README.md").read_text()
+                assert "A classifier of signals" in readme
+                assert "signals (2, 24) (C, L)" in readme
+                assert "image" not in readme
+            text = Path(scope["__file__"]).read_text()
+            assert "image" not in text
+            exec(compile(text, "exported", "exec"), scope)
+            found = scope["load"]()(scope["normalise"](raw))  # type: ignore[operator]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def onnxruntime_session(path: Path) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=6, deadline=None)
+@given(length=st.integers(16, 60), channels=st.integers(1, 3), seed=st.integers(0, 2**31))
+def test_the_source_of_random_networks(kind: str, length: int, channels: int, seed: int) -> None:
+    skeleton, architecture = random_architecture(kind, length, seed)
+    network = build_net(skeleton.expand(architecture, (channels, length), 3), 1).eval()
+    card = {"mean": [0.5] * channels, "std": [0.2] * channels, "class_names": ["images", "b", "c"]}
+    card["architecture"] = architecture.to_json()  # type: ignore[assignment]
+    text, state = write_source([network], card, "A network.")
+    scope: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(text, "exported", "exec"), scope)
+    assert scope["CLASSES"] == ("images", "b", "c")
+    plain = scope["Network"]()
+    plain.load_state_dict(state)
+    signals = torch.randn(2, channels, length)
+    with torch.inference_mode():
+        torch.testing.assert_close(plain.eval()(signals), network(signals))
+
+
+def test_signals_in_a_file(tmp_path: Path) -> None:
+    """[n, L] can be nothing else; [n, C, L] says so, as [n, H, W] are images."""
+    x, y = waves(60)
+    file = tmp_path / "waves.npz"
+    np.savez(file, x_train=x, y_train=y, x_test=x[:9], y_test=y[:9])
+    task = tasks.load(file)
+    assert task.shape == (1, 24)
+    assert task.split("test")[0].dtype == np.float32
+    with pytest.raises(ValueError, match=r"waves\.npz has signals, not images"):
+        tasks.load(file, image_size=12)
+    np.savez(file, x_train=np.stack([x, x], 1), y_train=y)
+    with pytest.raises(ValueError, match=r"or with signals=True in the \.npz"):
+        tasks.load(file)
+    np.savez(file, x_train=np.stack([x, x], 1), y_train=y, signals=True)
+    assert tasks.load(file).shape == (2, 24)
+    np.savez(file, x_train=np.zeros((60, 4, 6)), y_train=y)
+    assert tasks.load(file).shape == (1, 4, 6)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 `CHOICE` is nascore's own value: the paper gives none, or its text was not readable to us.
 `SECONDARY` is one on which reviews and re-implementations agree, while we could not read it in the
-paper itself. A test asks for both, meaning and source, of every setting.
+paper itself. A † follows numbers of sections and tables that are from memory, unlike the value. A
+test asks for both, meaning and source, of every setting.
 """
 
 from __future__ import annotations
@@ -173,21 +174,21 @@ _BLOCK = {
     "recipe.nesterov": "not used by Adam",
 }
 _LAYER = {
-    "max_layers": "section 4.1",
-    "widths": "table 1",
-    "dense": "table 1",
+    "max_layers": "section 4.1 †",
+    "widths": "table 1 †",
+    "dense": "table 1 †",
     "strict": "off, as in the paper; on in the released code",
-    "skeleton.dropout": "section 5",
-    "recipe": "section 5",
+    "skeleton.dropout": "section 5 †",
+    "recipe": "section 5 †",
     "recipe.weight_decay": CODE,
     "final": "the paper's schedule; optimizer and decay: released code",
 }
 _CELL = {
-    "blocks": "section 3",
-    "ops": "section 3",
-    "combine": "section 3",
+    "blocks": "section 3 †",
+    "ops": "section 3 †",
+    "combine": "section 3 †",
     "all_outputs": "off; appendix B for NASNet-B",
-    "skeleton": "section 3",
+    "skeleton": "section 3 †",
     "skeleton.normal": "appendix A: N = 2 in the search",
     "skeleton.filters": CHOICE,
     "skeleton.stem_width": CODE,
@@ -199,9 +200,9 @@ _CELL = {
     "final": CODE,
 }
 _SKIP = {
-    "": "section 4.1",
-    "skeleton": "section 3.3",
-    "strides": "section 4.1, the space without strides",
+    "": "section 4.1 †",
+    "skeleton": "section 3.3 †",
+    "strides": "section 4.1 †, the space without strides",
     "recipe.batch": CHOICE,
     "recipe.clip": CHOICE,
     "final": "choice; the paper searches a small grid",
@@ -242,11 +243,11 @@ SOURCES: dict[str, dict[str, str]] = {
     },
     "metaqnn": {
         **_LAYER,
-        "trials": "table 2",
-        "epsilon": "table 2",
-        "alpha": "section 4.3",
-        "gamma": "section 4.3",
-        "replay": "section 4.3",
+        "trials": "table 2 †",
+        "epsilon": "table 2 †",
+        "alpha": "section 4.3 †",
+        "gamma": "section 4.3 †",
+        "replay": "section 4.3 †",
         "initial_q": "appendix D",
     },
     "nasnet": {

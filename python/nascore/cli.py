@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,10 +20,10 @@ from nascore.cli_export import export
 from nascore.cli_parts import RunArgument, asked, load_task, out
 from nascore.cli_report import report
 from nascore.cli_retrain import retrain
+from nascore.cli_show import show, shown
 
 if TYPE_CHECKING:
     from nascore.search import Executor, Search, Store
-    from nascore.trial import Trial
 
 app = typer.Typer(
     help="Find neural network architectures with reinforcement learning.",
@@ -68,6 +67,7 @@ app.command()(doctor)
 app.command()(report)
 app.command()(retrain)
 app.command()(export)
+app.command()(show)
 
 
 @app.callback(invoke_without_command=True)
@@ -267,59 +267,10 @@ def _go_on(
                 out.print(f"\nStopped; nothing is lost. Go on with:  nascore resume {run}")
                 raise SystemExit(130) from None
         if busy := watched.utilisation():  # a method may evaluate nothing in workers
-            out.print(f"{watched.workers} workers were busy {busy:.0%} of the time.")
-    _show(store)
+            were = "worker was" if watched.workers == 1 else "workers were"
+            out.print(f"{watched.workers} {were} busy {busy:.0%} of the time.")
+    shown(store)
     if left := wanted - len(store.trials()):
         out.print(f"The time is up, {left} trials are left. Go on with:  nascore resume {run}")
     elif store.best():
         out.print(f"Next: nascore retrain {run}    trains the best from scratch and tests it")
-
-
-@app.command()
-def show(
-    run: RunArgument,
-    as_json: Annotated[bool, typer.Option("--json", help="All trials, for a program.")] = False,
-) -> None:
-    """What a run has found, also while it runs."""
-    from nascore.results.tables import best_trials, fronts
-    from nascore.search import open_run, trial_json
-
-    with open_run(run) as store:
-        if not as_json:
-            _show(store)
-            return
-        trials = store.evaluated()
-        data = {key: store.meta[key] for key in ("method", "task", "seed")}
-        data["trials"] = [trial_json(trial) for trial in trials]
-        data["best"] = next(map(trial_json, best_trials(trials, 1)), None)
-        data["pareto"] = {cost: [t.number for t in f] for cost, f in fronts(trials).items()}
-        if figures := _figures(store, trials):
-            data["figures"] = figures
-    typer.echo(json.dumps(data))
-
-
-def _show(store: Store) -> None:
-    from nascore.results.tables import front_table, ranking, summary
-
-    trials = store.evaluated()
-    out.print(summary(store.meta, trials))
-    if any(trial.evaluation.ok for trial in trials):
-        out.print(ranking(trials, 5))
-    if front := front_table(trials, 6):
-        out.print(front)
-    if store.meta.get("order") == "arrival" and (staleness := store.staleness()):
-        mean = sum(staleness) / len(staleness)
-        out.print(f"told between a proposal and its own result: {mean:.1f} results in the mean")
-    for name, value in _figures(store, trials).items():
-        out.print(f"{name}: {value:g}")
-
-
-def _figures(store: Store, trials: Sequence[Trial]) -> dict[str, float]:
-    """What the run's method has to say of its own, as soon as there is a trial."""
-    from nascore import methods
-
-    method = store.meta["method"]
-    if not trials or method not in methods.names():
-        return {}
-    config = methods.config_from_json(method, store.meta["config"])
-    return methods.figures(method, config, trials)

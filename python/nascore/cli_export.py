@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -36,7 +36,8 @@ def export(
     ] = None,
 ) -> None:
     """Write a trained model for use elsewhere, once it gave the same answers on real images."""
-    from nascore.results.export import TOLERANCE, export
+    from nascore.networks.models import read_card
+    from nascore.results.export import TOLERANCE, export, find_model
 
     if trial is not None or max_params is not None or max_macs is not None:
         path = str(_chosen(path, trial, max_params, max_macs))
@@ -47,7 +48,20 @@ def export(
         f"{found.difference:.1e} of the largest logit (at most {TOLERANCE:.0e})"
     )
     weights = f", its weights in {found.path.with_suffix('.pt')}" if kind == "source" else ""
+    if kind in ("pt2", "onnx"):
+        out.print(_given(read_card(find_model(path))))
     out.print(f"Done: {found.path}{weights}", style="bold")
+
+
+def _given(card: dict[str, Any]) -> str:
+    """What a program or an ONNX file takes, which does not normalise."""
+    shape = ", ".join(map(str, card["shape"]))
+    what = "images in 0..1" if len(card["shape"]) == 3 else "signals"
+    mean, std = ([round(value, 4) for value in card[name]] for name in ("mean", "std"))
+    return (
+        f"It takes float32 [n, {shape}]: {what}, less the mean {mean}, divided by {std}, "
+        "of each channel (exactly: mean and std in model.json)"
+    )
 
 
 def _chosen(run: str, trial: int | None, max_params: int | None, max_macs: int | None) -> Path:

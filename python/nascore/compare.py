@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from nascore.agents.alphax_settings import ALPHAX, AlphaXConfig
 from nascore.agents.evolution import Evolution
-from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
+from nascore.agents.mcts import AlphaX
 from nascore.agents.policy_gradient import PolicyGradient
 from nascore.agents.q_learning import QLearning
 from nascore.agents.random import Random

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ from typing import Any
 from nascore import _core, methods
 from nascore.agents.q_learning import epsilon_at
 from nascore.files import write_whole
-from nascore.results import drawings, page
+from nascore.results import drawings, page, tables, trial_sections
 from nascore.results.curves import History, foreseen, front, growth, spread
 from nascore.results.pictures import Picture
 from nascore.results.svg import save
@@ -81,9 +78,10 @@ class _Report:
                 for name, metric, form in COLUMNS
                 if metric in self.best[0].metrics
             }
-        facts |= {"failed": f"{failed:,}", "saved by known results": f"{repeats:,}"}
-        sections = [self._winner(), *self._curves(), self._ranking(), self._own()]
-        sections += [self._saved(repeats), self._failures(), self._asked()]
+        facts |= {"failed": f"{failed:,}", "repeats saved": f"{repeats:,}"}
+        sections = [self._winner(), *self._curves(), trial_sections.ranking(self.best, self.drawn)]
+        sections += [self._own(), trial_sections.saved(self.run.trials)]
+        sections += [trial_sections.failures(self.run.trials), self._asked()]
         title = f"{meta['method']} on {Path(str(meta['task'])).name}"
         lead = f"{self.name}, seed {meta['seed']}, as of {time.strftime('%Y-%m-%d %H:%M')}"
         return page.page(title, lead, facts, filter(None, sections))
@@ -117,13 +115,10 @@ class _Report:
     def _settings(self) -> str:
         if self.config is None:
             return page.card(page.text("Its settings are in config.json."))
-        mine = _flat(asdict(self.config))
-        told = {p: _flat(asdict(methods.config(self.meta["method"], p))) for p in methods.PRESETS}
-        preset = self.meta.get("preset") or min(told, key=lambda p: len(_differing(mine, told[p])))
-        rows = [
-            [page.cell(key), page.cell(str(mine[key])), page.cell(str(told[preset].get(key)))]
-            for key in _differing(mine, told[preset])
-        ]
+        presets = {p: methods.config(self.meta["method"], p) for p in methods.PRESETS}
+        told = {p: methods.differing(self.config, preset) for p, preset in presets.items()}
+        preset = self.meta.get("preset") or min(told, key=lambda p: len(told[p]))
+        rows = [[page.cell(text) for text in row] for row in told[preset]]
         title = f"<h3>Settings that differ from the preset {preset}</h3>"
         shown = page.table(("setting", "here", preset), rows) if rows else page.text("None does.")
         return page.card(title, shown)
@@ -156,10 +151,10 @@ class _Report:
         best = self.best[0]
         drawn = self.drawn[best.number]
         facts = [
-            [page.cell(name.replace("_", " ")), page.cell(_number(value), value)]
+            [page.cell(name.replace("_", " ")), page.cell(tables.number(value), value)]
             for name, value in best.metrics.items()
         ]
-        facts.insert(0, [page.cell("reward"), page.cell(_number(best.reward), best.reward)])
+        facts.insert(0, [page.cell("reward"), page.cell(tables.number(best.reward), best.reward)])
         about = page.card(
             page.table(("metric", "value"), facts),
             "<h3>Code</h3>",
@@ -225,33 +220,6 @@ class _Report:
             if shown
         ]
 
-    def _ranking(self) -> str:
-        known = [c for c in COLUMNS if any(c[1] in t.metrics for t in self.best)]
-        rows = [
-            [
-                page.cell(str(t.number), t.number),
-                page.cell(f"{t.reward:.4g}", t.reward),
-                *(
-                    page.cell(format(t.metrics[m], form), t.metrics[m])
-                    if m in t.metrics
-                    else page.cell("")
-                    for _, m, form in known
-                ),
-                self._thumb(t),
-            ]
-            for t in self.best
-        ]
-        heads = ("trial", "reward", *(name for name, *_ in known), "")
-        shown = page.card(page.table(heads, rows, sorts=True, kind="ranking"))
-        note = page.text("A heading sorts, a drawing opens.")
-        return page.section("best", "The ten best", note, shown) if rows else ""
-
-    def _thumb(self, trial: Trial) -> str:
-        drawn = self.drawn[trial.number]
-        if drawn is None:
-            return page.cell("", html=page.code(trial.architecture.text[:300]))
-        return page.cell("", html=page.thumb(drawn))
-
     def _own(self) -> str:
         """What only this method has to show."""
         parts = [page.pictures(self.own)] if self.own else []
@@ -259,42 +227,12 @@ class _Report:
             parts.append(page.text(f"The method's own pictures cannot be drawn: {self.unseen}"))
         if self.figures:
             rows = [
-                [page.cell(k), page.cell(_number(v), v)] for k, v in sorted(self.figures.items())
+                [page.cell(k), page.cell(tables.number(v), v)]
+                for k, v in sorted(self.figures.items())
             ]
             parts.append(page.card(page.table(("figure", "value"), rows)))
         title = f"Inside {self.meta['method']}"
         return page.section("own", title, *parts) if parts else ""
-
-    def _saved(self, repeats: int) -> str:
-        distinct = len({t.architecture.hash for t in self.run.trials})
-        return page.section(
-            "saved",
-            "Duplicates",
-            page.text(
-                f"{len(self.run.trials):,} trials were of {distinct:,} distinct architectures, "
-                "isomorphic ones counted once. "
-                f"Known results saved {repeats:,} of the evaluations."
-            ),
-        )
-
-    def _failures(self) -> str:
-        counts = Counter(
-            (t.evaluation.status, t.evaluation.message)
-            for t in self.run.trials
-            if not t.evaluation.ok
-        )
-        rows = [
-            [page.cell(status), page.cell(message), page.cell(f"{n:,}", n)]
-            for (status, message), n in counts.most_common(20)
-        ]
-        more = len(counts) - len(rows)
-        note = page.text(f"{more} rarer reasons are not listed.") if more else ""
-        shown = (
-            page.card(page.table(("what", "why", "trials"), rows, sorts=True))
-            if rows
-            else page.text("None.")
-        )
-        return page.section("failures", "Failures", shown, note)
 
 
 def _history(store: Store) -> History:
@@ -320,24 +258,6 @@ def _random(store: Store, mine: Mapping[str, Any]) -> History:
 
 def _wanted(meta: Mapping[str, Any]) -> int:
     return int(meta.get("trials") or meta["config"].get("trials") or 0)
-
-
-def _flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{above}{key}.")
-        else:
-            found[f"{above}{key}"] = json.loads(json.dumps(value))  # a tuple as a list
-    return found
-
-
-def _differing(mine: Mapping[str, Any], preset: Mapping[str, Any]) -> list[str]:
-    return [key for key, value in mine.items() if preset.get(key) != value]
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == round(value) and abs(value) >= 10 else f"{value:.4g}"
 
 
 def _listed(values: Mapping[str, Any]) -> str:

@@ -4,95 +4,42 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
+from math import isclose
 from operator import eq
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from nascore import _core
+from nascore.agents.alphax_settings import AlphaXConfig
 from nascore.sampling import states_after, varied
 from nascore.spaces import Architecture
 from nascore.spaces.core_space import CoreSpace
-from nascore.surrogates.predictor import Target
 from nascore.surrogates.stages import StagedPredictor
 from nascore.trial import Proposal, Space, Trial
 
 _WALKS = 100  # walks that may end at what is known before it is proposed again
 _PLACES, _CHANGES = 52, 53  # random streams
 
-Choice = Literal["chance", "upper", "improvement"]
 _Floats = npt.NDArray[np.float64]
 _States = npt.NDArray[np.int16]
 Waiting = tuple[str, int, float, float | None]  # hash, end, its value so far, the predicted mean
 
 
-@dataclass(frozen=True)
-class AlphaXConfig:
-    """The published settings; "choice" marks where the paper was not readable."""
+class Completed(NamedTuple):
+    """Completions below an end, and an order to choose one in.
 
-    rule: Literal["ucb1", "puct"] = "ucb1"
-    transpositions: bool = False  # whether walks to the same state share its value
-    c: float = 2.0  # UCB1's bonus is 2c sqrt(2 ln N / n), for values in 0..1
-    open_after: int = 1  # visits of a node before its children are walked to
-    completions: int = 10  # that are scored, besides the first
-    choice: Choice = "chance"  # which completion is truly evaluated
-    kappa: float = 0.0  # of "upper": the weight of the standard deviation
-    rounds: int = 1  # choice: in which completions are drawn, the later ones around the best
-    target: Target = "reward"
-    reward_scale: float = 100.0  # rewards are percent
-    retrain_every: int = 100  # different architectures that succeeded
-    warm_up: int = 0  # choice: of those, before the first training
-    members: int = 1  # networks of the predictor; 0: nothing is predicted
-    hidden: tuple[int, ...] = (512, 2048, 2048, 512)
-    epochs: int = 20
-    batch: int = 128
-    lr: float = 2e-4
-    weight_decay: float = 0.0  # choice
-    fresh: bool = False  # learning goes on from the weights that there are
-    relatives: int = 64  # choice: the best trials that a proposal may inherit weights from; 0: none
-    bayesian: bool = False  # choice: of the output layer
-    stages: int = 1  # of the predictor
+    Where the predictor has learned, also what it says of each, in units of its target, and what the
+    random ones but the first are worth in the mean.
+    """
 
-    def __post_init__(self) -> None:
-        for name in ("completions", "retrain_every", "rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("members", "relatives"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
-        if self.choice not in ("chance", "upper", "improvement"):
-            raise ValueError(f"choice={self.choice!r} must be 'chance', 'upper' or 'improvement'")
-        if self.target not in ("rank", "reward"):
-            raise ValueError(f"target={self.target!r} must be 'rank' or 'reward'")
-        if not self.reward_scale > 0:
-            raise ValueError(f"reward_scale={self.reward_scale} must be above 0")
-
-
-# Ours, for some hundred evaluations; chosen by the validation column of NAS-Bench-201.
-ALPHAX = AlphaXConfig(
-    rule="puct",
-    c=2.0,
-    open_after=10,
-    completions=255,
-    choice="improvement",
-    rounds=4,
-    target="rank",
-    retrain_every=1,
-    warm_up=20,
-    members=5,
-    hidden=(64,),
-    epochs=10,
-    batch=1024,
-    lr=1e-2,
-    weight_decay=1e-4,
-    fresh=True,
-    bayesian=True,
-    relatives=0,
-)
+    found: list[Architecture]
+    order: Sequence[int]
+    mean: _Floats | None = None
+    guess: float | None = None
 
 
 class AlphaX:
@@ -116,6 +63,10 @@ class AlphaX:
 
     With target "reward" values are rewards over `reward_scale`; with "rank" the share of the
     rewards known at the time that are lower.
+
+    As long as all rewards were `reward_scale` times an accuracy, a new proposal has the accuracy
+    that the predictor expects of it. A rank is told as the known reward that stands there, so that
+    nothing better than the best known is expected.
 
     Every proposal begins with the decisions `prefix`; ValueError where one is illegal.
     """
@@ -157,6 +108,7 @@ class AlphaX:
         # The best trials that left weights: the reward's negative, the number, the actions.
         self._relatives: list[tuple[float, int, tuple[int, ...]]] = []
         self._seed, self._drawn = seed, 0  # completions drawn near others
+        self._of_accuracy = True  # whether all rewards so far were an accuracy
 
     def ask(self, n: int) -> list[Proposal]:
         return [self._propose() for _ in range(n)]
@@ -164,7 +116,7 @@ class AlphaX:
     def _propose(self) -> Proposal:
         for walk in range(_WALKS):
             end = self.tree.select(1)
-            found, guess, order = self._completed(end)
+            found, order, mean, guess = self._completed(end)
             best = next((i for i in order if found[i].hash not in self._reward), None)
             architecture = found[order[0] if best is None else best]
             if best is None and walk + 1 < _WALKS:
@@ -177,7 +129,11 @@ class AlphaX:
             self._reward.setdefault(architecture.hash, None)
             self._waiting.append((architecture.hash, int(end[0]), value, guess))
             actions = self.space.actions(architecture)
-            return Proposal(architecture, actions, init_from=self._relative(actions))
+            expected = None
+            if best is not None and mean is not None:
+                expected = self._accuracy(float(mean[best]))
+            start = self._relative(actions)
+            return Proposal(architecture, actions, prediction=expected, init_from=start)
         raise AssertionError("the last walk proposes what it found")
 
     def _relative(self, actions: tuple[int, ...]) -> int | None:
@@ -185,13 +141,9 @@ class AlphaX:
         shared, number = max(near, default=(0, 0))
         return number if shared else None
 
-    def _completed(
-        self, end: npt.NDArray[np.uint32]
-    ) -> tuple[list[Architecture], float | None, Sequence[int]]:
-        """Completions below an end, what the random ones but the first are worth in the mean, and
-        an order to choose one in."""
+    def _completed(self, end: npt.NDArray[np.uint32]) -> Completed:
         if self.predictor is None or not self.predictor.fitted:
-            return self.space.decode(self.tree.complete(end, 1)[0]), None, [0]
+            return Completed(self.space.decode(self.tree.complete(end, 1)[0]), [0])
         most = 1 + self.config.completions
         [states] = self.tree.complete(end, max(2, most // self.config.rounds))
         found = self.space.decode(states)
@@ -210,7 +162,7 @@ class AlphaX:
             more = self.predictor.predict_states(near)
             mean, std = np.append(mean, more[0]), np.append(std, more[1])
             order = self._order(mean, std)
-        return found, float(values[1:].mean()), order
+        return Completed(found, order, mean, float(values[1:].mean()))
 
     def _near(self, parent: Architecture, end: int, n: int) -> _States:
         """`n` states below a simulation's end that are one decision away from `parent`."""
@@ -245,6 +197,17 @@ class AlphaX:
         below = bisect_left(self._sorted, reward) + bisect_right(self._sorted, reward)
         return below / 2 / max(1, len(self._sorted))
 
+    def _accuracy(self, predicted: float) -> float | None:
+        """A prediction, in units of the target, as an accuracy; None where rewards are none."""
+        if not self._of_accuracy:
+            return None
+        if self.config.target == "reward":
+            return predicted
+        known = np.array(self._sorted)
+        places = (np.arange(len(known)) + 0.5) / len(known)
+        share = _normal_cdf(np.array([predicted]))[0]
+        return float(np.interp(share, places, known)) / self.config.reward_scale
+
     def _q(self, reward: float, predicted: float | None) -> float:
         value = self._value(reward)
         return value if predicted is None else (value + predicted) / 2
@@ -266,6 +229,7 @@ class AlphaX:
             new = self._reward.get(name) is None
             self._reward[name] = reward
             if new and trial.evaluation.ok:
+                self._of_accuracy &= self._is_accuracy(trial)
                 self._memory.append((trial.proposal.actions, reward))
                 insort(self._sorted, reward)
             at = next((i for i, waiting in enumerate(self._waiting) if waiting[0] == name), None)
@@ -273,6 +237,10 @@ class AlphaX:
                 self._settle(self._waiting.pop(at), trial)
             if new and trial.evaluation.ok:
                 self._learn()
+
+    def _is_accuracy(self, trial: Trial) -> bool:
+        accuracy = trial.metrics.get(trial.evaluation.accuracy_metric)
+        return accuracy is not None and isclose(trial.reward, self.config.reward_scale * accuracy)
 
     def _settle(self, waiting: Waiting, trial: Trial) -> None:
         """Replaces what a simulation was worth so far, or takes it back."""
@@ -299,6 +267,7 @@ class AlphaX:
             "relatives": list(self._relatives),
             "tree": [torch.from_numpy(a.astype(_wide(a))) for a in self.tree.state()],
             "drawn": self._drawn,
+            "of_accuracy": self._of_accuracy,
             "predictor": None if self.predictor is None else self.predictor.state_dict(),
         }
 
@@ -311,6 +280,7 @@ class AlphaX:
         if self.predictor is not None:
             self.predictor.load_state_dict(state["predictor"])
         self._drawn = state["drawn"]
+        self._of_accuracy = state.get("of_accuracy", False)  # older runs did not look
         self._reward = dict(state["reward"])
         self._waiting = [tuple(waiting) for waiting in state["waiting"]]
         self._memory = [(tuple(actions), reward) for actions, reward in state["memory"]]

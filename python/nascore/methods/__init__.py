@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nascore.methods._settings import from_json, with_settings
+from nascore.methods._settings import differing, from_json, with_settings
 from nascore.methods._targets import with_targets
 from nascore.names import unknown
 from nascore.networks.distillation import Taught
@@ -27,6 +27,7 @@ __all__ = [
     "config",
     "config_from_json",
     "describe",
+    "differing",
     "figures",
     "names",
     "pictures",

@@ -27,6 +27,24 @@ def with_settings(config: T, settings: Iterable[str]) -> T:
     return config
 
 
+def differing(config: Any, other: Any) -> list[tuple[str, str, str]]:
+    """Every setting in which two configs differ: its key, its value in each, as text."""
+    mine, theirs = _flat(config), _flat(other)
+    return [
+        (key, str(value), str(theirs.get(key)))
+        for key, value in mine.items()
+        if theirs.get(key) != value
+    ]
+
+
+def _flat(config: Any, above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in fields(config):
+        value, key = getattr(config, field.name), above + field.name
+        found |= _flat(value, f"{key}.") if is_dataclass(value) else {key: value}
+    return found
+
+
 def _with(config: Any, key: str, path: list[str], text: str) -> Any:
     kinds = typing.get_type_hints(type(config))
     if path[0] not in kinds:

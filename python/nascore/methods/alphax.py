@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from nascore.agents.mcts import ALPHAX, AlphaX, AlphaXConfig
-from nascore.methods import _pictures, _search
+from nascore.agents.alphax_settings import ALPHAX, AlphaXConfig
+from nascore.agents.mcts import AlphaX
+from nascore.methods import _pictures, _predictions, _search
 from nascore.results.pictures import Picture
 from nascore.results.tree_pictures import draw_tree, most_visited
 from nascore.search import Accuracy, Search, Store, restore
 from nascore.tasks import Task
+from nascore.trial import Trial
 
 _PAPER = AlphaXConfig()
 
@@ -61,6 +64,11 @@ def build(task: Task, config: Config, seed: int) -> Search:
         evaluator=replace(problem.evaluator(task), warm_epochs=config.warm_epochs),
         keep_weights=config.agent.relatives,
     )
+
+
+def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
+    """How good the meta-DNN's predictions were of what it had not seen."""
+    return _predictions.quality(trials)
 
 
 def pictures(config: Config, store: Store) -> list[Picture]:

@@ -6,11 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-import numpy as np
-from scipy import stats
-
 from nascore.agents.predicted_rewards import PredictedRewards
-from nascore.methods import _pictures, _problem, _search, blockqnn
+from nascore.methods import _pictures, _predictions, _problem, _search, blockqnn
 from nascore.networks.recipe import Recipe
 from nascore.results.pictures import Picture
 from nascore.search import Search, Store, last_state
@@ -142,37 +139,21 @@ def build(task: Task, config: Config, seed: int) -> Search:
 
 
 def figures(config: Config, trials: Sequence[Trial]) -> dict[str, float]:
-    """How many blocks were truly trained, and how good the predictions of these were.
-
-    The predictor had not seen them; three in four were trained as it found them promising.
-    """
+    """How many blocks were truly trained, and how good the predictions of these were."""
     searched = trials[: config.trials]
     trained = sum(trial.repeat_of is None for trial in searched)
     found: dict[str, float] = {"truly trained blocks": trained}
     if len(searched) == config.trials:
         found["drawn blocks"] = config.blocks
         found["share truly trained"] = round(trained / config.blocks, 4)
-    tested = [
-        (trial.metrics["predicted_accuracy"], trial.metrics["val_accuracy"])
-        for trial in searched
-        if trial.evaluation.ok and "predicted_accuracy" in trial.metrics
-    ]
-    if len(tested) > 1:
-        guess, truth = np.array(tested).T
-        found["mean error of predictions"] = round(float(np.abs(guess - truth).mean()), 4)
-        tau = float(stats.kendalltau(guess, truth).statistic)
-        if math.isfinite(tau):  # not where all are equal
-            found["Kendall's tau of predictions"] = round(tau, 4)
-    return found
+    return found | _predictions.quality(searched)
 
 
 def pictures(config: Config, store: Store) -> list[Picture]:
-    """How good the predictions were, and the Q values when they were last kept."""
-    trials = store.trials()[: config.trials]
-    found = _pictures.predicted(trials, "predicted_accuracy", "predicted", "predicted")
+    """The Q values when they were last kept."""
     state, space = last_state(store), _pictures.space_of(config, store)
     if state is None or space is None:
-        return found
+        return []
     learner = blockqnn.agent(config, space, 0)
     learner.table.load(*(a.numpy() for a in state["table"]))
-    return [*_pictures.q_values(learner.space, learner.table, config.initial_q), *found]
+    return _pictures.q_values(learner.space, learner.table, config.initial_q)

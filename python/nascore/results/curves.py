@@ -12,6 +12,7 @@ import numpy as np
 from nascore.results.pictures import GRID, MUTED, PALETTE, Picture
 from nascore.results.svg import hover
 from nascore.results.tables import main_fidelity
+from nascore.results.trial_pictures import rank_correlation
 from nascore.trial import FIDELITIES, Fidelity, Trial
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST = 2_000  # points in a picture
 _SIZE = (5.4, 3.4)
+_MANY, _BAD = 20, 0.15  # from so many trials on, this share of them may be left at the edge
 _COSTS = {"params": "parameters", "macs": "multiply-adds", "latency_ms": "latency, ms"}
 _KINDS = {"predicted": "predicted", "hypernet": "by generated weights", "proxy": "short training"}
 
@@ -51,12 +53,14 @@ def growth(run: History, beside: Sequence[History], over: str) -> Picture:
     caption = "Points are trials, lines the best so far. "
     caption += "The clock goes on while a search is stopped. " if over == "seconds" else ""
     if beside:
-        caption += (
-            f"The grey band is where {len(beside)} random searches were, its line their mean."
-        )
+        several = f"band is where {len(beside)} random searches were, its line their mean"
+        caption += f"The grey {several if len(beside) > 1 else 'line is a random search'}."
     else:
         caption += "For random search as a band: nascore report RUN --beside RANDOM_RUN ..."
     caption += _left_out(sum(len(_of(run, kind)) for kind in kinds), sum(map(len, shown.values())))
+    floor = _floor([t.evaluation.accuracy for kind in kinds for t in shown[kind]])
+    below = sum(t.evaluation.accuracy < floor for kind in kinds for t in shown[kind])
+    caption += f" Triangles are {below} trials below {floor:.2f}." if below else ""
 
     def draw(figure: Figure) -> None:
         axes = _axes(figure, unit, "accuracy on validation images")
@@ -65,9 +69,13 @@ def growth(run: History, beside: Sequence[History], over: str) -> Picture:
         for i, kind in enumerate(kinds):
             name = _KINDS.get(kind, "measured")
             points = [(_at(run, t, over) or 0.0) / per for t in shown[kind]]
-            values = [t.evaluation.accuracy for t in shown[kind]]
-            axes.scatter(points, values, s=9, color=PALETTE[i], alpha=0.45, linewidths=0)
+            values = [max(floor, t.evaluation.accuracy) for t in shown[kind]]
+            low = np.array([t.evaluation.accuracy < floor for t in shown[kind]], bool)
+            for which, marker in ((~low, "o"), (low, "v")):
+                places = np.array(points)[which], np.array(values)[which]
+                axes.scatter(*places, s=11, marker=marker, color=PALETTE[i], alpha=0.6, lw=0)
             xs, best = _so_far(run, kind, over)
+            best = np.maximum(best, floor)
             axes.step(xs / per, best, where="post", color=PALETTE[i], label=f"best, {name}")
             hover(axes, points, values, [say(t) for t in shown[kind]])
         if beside or len(kinds) > 1:
@@ -75,6 +83,14 @@ def growth(run: History, beside: Sequence[History], over: str) -> Picture:
 
     title = "Accuracy against trials" if over == "trials" else "Accuracy against time"
     return Picture(f"accuracy-{over}", title, caption, draw, _SIZE)
+
+
+def _floor(values: Sequence[float]) -> float:
+    """What most accuracies are above, so that the few bad ones do not set a picture's scale."""
+    if len(values) < _MANY:
+        return min(values)
+    low, high = np.quantile(values, [_BAD, 1.0])
+    return min(value for value in values if value >= low - (high - low))
 
 
 def spread(groups: Mapping[str, Sequence[float]], what: str) -> Picture:
@@ -129,9 +145,9 @@ def foreseen(run: History) -> Picture | None:
         return None
     caption = "On the dashed line both would be the same."
     for name, found in pairs.items():
-        correlation = _rank_correlation([x for _, x, _ in found], [y for _, _, y in found])
-        kind = name.removesuffix("_accuracy")
-        caption += f" {kind.capitalize()}: {len(found)} trials, rank correlation {correlation}."
+        tau = rank_correlation(*np.array([(x, y) for _, x, y in found]).T)
+        said = f"Kendall's tau {tau:.2f}" if np.isfinite(tau) else "of which one kind is all equal"
+        caption += f" {name.removesuffix('_accuracy').capitalize()}: {len(found)} trials, {said}."
     caption += _left_out(max(map(len, pairs.values())), MOST)
 
     def draw(figure: Figure) -> None:
@@ -169,7 +185,8 @@ def _axes(figure: Figure, x: str, y: str) -> Axes:
 
 def _unit(run: History) -> tuple[str, int]:
     longest = max(run.seconds.values(), default=0.0)
-    return ("hours", 3600) if longest > 7200 else ("minutes", 60) if longest > 180 else ("s", 1)
+    units = {7200: ("hours", 3600), 180: ("minutes", 60)}
+    return next((unit for least, unit in units.items() if longest > least), ("seconds", 1))
 
 
 def _of(run: History, kind: Fidelity) -> list[Trial]:
@@ -183,7 +200,9 @@ def _at(run: History, trial: Trial, over: str) -> float | None:
 def _so_far(run: History, kind: Fidelity, over: str) -> tuple[np.ndarray, np.ndarray]:
     """Where the trials of a kind are, in order, and the best until there; on to the run's end."""
     at = [(_at(run, t, over), t.evaluation.accuracy) for t in _of(run, kind)]
-    known = sorted((x, y) for x, y in at if x is not None)
+    # Of those told together the best comes first: the others never were the best.
+    placed = [(x, y) for x, y in at if x is not None]
+    known = sorted(placed, key=lambda place: (place[0], -place[1]))
     ends = [x for t in run.trials if (x := _at(run, t, over)) is not None]
     xs = np.array([x for x, _ in known] + [max(ends)])
     best = np.maximum.accumulate([y for _, y in known])
@@ -214,14 +233,6 @@ def _pairs(run: History, name: str) -> list[tuple[Trial, float, float]]:
             if value is not None:
                 found.append((trial, value, trial.metrics["val_accuracy"]))
     return found
-
-
-def _rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> str:
-    if len(set(xs)) < 2 or len(set(ys)) < 2:
-        return "undefined, as all are equal"
-    from scipy import stats
-
-    return f"{stats.spearmanr(xs, ys).statistic:.2f}"
 
 
 def _thinned(trials: Sequence[Trial]) -> Sequence[Trial]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -138,13 +139,14 @@ def difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
 
 
 def _images(card: dict[str, Any], task: Task | None) -> list[Tensor]:
-    """Batches of uint8 images [n, C, H, W] of the validation part."""
+    """Batches of uint8 images [n, C, H, W], or signals, of the validation part."""
     if task is None:
         try:
             task = tasks.load(card["task"], seed=card["seed"])
-            _, height, width = card["shape"]
-            if task.shape != tuple(card["shape"]) and height == width:  # it was trained on others
-                task = tasks.load(card["task"], seed=card["seed"], image_size=height)
+            _, *sides = card["shape"]
+            square = len(sides) == 2 and sides[0] == sides[1]
+            if task.shape != tuple(card["shape"]) and square:  # it was trained on others
+                task = tasks.load(card["task"], seed=card["seed"], image_size=sides[0])
         except (ValueError, OSError) as error:
             raise ValueError(
                 f"the model was trained on {card['task']!r}, whose images are not found: {error}; "
@@ -185,6 +187,8 @@ def _write_source(model: Network | Ensemble, card: dict[str, Any], path: Path) -
 
 
 def _note(card: dict[str, Any], name: str) -> str:
+    shape = ", ".join(map(str, card["shape"]))
+    given = "images))  # uint8" if len(card["shape"]) == 3 else "signals))  #"
     lines = [
         f"A network that nascore {card['nascore']} found and trained on {_plain(card['task'])}.",
         "",
@@ -194,7 +198,7 @@ def _note(card: dict[str, Any], name: str) -> str:
         "",
         f"    from {name} import load, normalise",
         "",
-        "    logits = load()(normalise(images))  # uint8 [n, {}, {}, {}]".format(*card["shape"]),
+        f"    logits = load()(normalise({given} [n, {shape}]",
         "",
     ]
     return "\n".join(lines)
@@ -233,9 +237,14 @@ def _traced(model: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
 
 def _save(write: Callable[[], object]) -> None:
     """Torch's exporters warn of their own inner workings, which nobody here can mend."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
-        warnings.simplefilter("ignore")
-        write()
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            write()
+    finally:
+        logging.disable(before)
 
 
 def _onnx(model: nn.Module, batches: Sequence[Tensor], path: Path) -> list[Tensor]:

@@ -58,12 +58,14 @@ def _readme(
 ) -> str:
     name, task = folder.resolve().parent.name, card["task"]
     tested = card.get("test_accuracy")
+    signals = len(card["shape"]) == 2
+    what, sides = ("signals", "(C, L)") if signals else ("images", "(C, H, W)")
     rows = {
-        "Data": f"{task}, {card['classes']} classes, images {tuple(card['shape'])} (C, H, W)",
+        "Data": f"{task}, {card['classes']} classes, {what} {tuple(card['shape'])} {sides}",
         "Validation accuracy": f"{card['val_accuracy']:.4f}",
         "Test accuracy": "not measured" if tested is None else f"{tested:.4f}",
         "Parameters": f"{card['params']:,}",
-        "Multiply-adds": f"{card['macs']:,} per image",
+        "Multiply-adds": f"{card['macs']:,} per {'signal' if signals else 'image'}",
         "Latency": _latency(model, card["shape"]),
         "Made with": f"nascore {card['nascore']}, exported with {version('nascore')}",
     }
@@ -74,17 +76,19 @@ def _readme(
         if value is not None
     ]
     result = {
-        "task": {"type": "image-classification"},
+        "task": {"type": "time-series-classification" if signals else "image-classification"},
         "dataset": {"name": task, "type": task},
         "metrics": metrics,
     }
     index = [{"name": name, "results": [result]}]
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     commands = "\n".join([*_commands(folder, card), command])
+    # The hub knows no pipeline of signals.
+    pipeline = "" if signals else "pipeline_tag: image-classification\n"
+    given = "signals))  # [n, C, L]" if signals else "images))  # uint8 images [n, C, H, W]"
     return f"""---
 library_name: pytorch
-pipeline_tag: image-classification
-tags: [nascore, neural-architecture-search]
+{pipeline}tags: [nascore, neural-architecture-search]
 metrics: [accuracy]
 model-index: {json.dumps(index)}
 # license: yours to choose
@@ -92,7 +96,7 @@ model-index: {json.dumps(index)}
 
 # {name}
 
-An image classifier whose architecture was found by search and then trained from scratch.
+A classifier of {what} whose architecture was found by search and then trained from scratch.
 
 | | |
 | --- | --- |
@@ -105,7 +109,7 @@ With nascore:
 ```python
 import nascore
 
-network = nascore.load_model("FOLDER")  # images are normalised as {CONFIG} says, mean and std
+network = nascore.load_model("FOLDER")  # takes what is normalised as {CONFIG} says, mean and std
 ```
 
 Without it, with torch alone:
@@ -113,7 +117,7 @@ Without it, with torch alone:
 ```python
 from {module} import load, normalise
 
-logits = load()(normalise(images))  # uint8 images [n, C, H, W]
+logits = load()(normalise({given}
 ```
 
 ## How it was made
@@ -141,6 +145,7 @@ def _commands(folder: Path, card: Mapping[str, Any]) -> list[str]:
 def _latency(model: nn.Module, shape: Sequence[int]) -> str:
     threads = torch.get_num_threads()
     return (
-        f"{latency_ms(model, shape, 'cpu', n_threads=threads):.2f} ms for one image "
+        f"{latency_ms(model, shape, 'cpu', n_threads=threads):.2f} ms for one "
+        f"{'signal' if len(shape) == 2 else 'image'} "
         f"(median, torch {torch.__version__}, threads: {threads}, {processor()})"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from nascore.results.pictures import Picture
 from nascore.results.svg import svg
 
+_WIDE = 7.5  # inches, from which on a picture has a row of its own
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -85,14 +86,17 @@ def table(
         for head, number in zip(heads, right, strict=True)
     )
     lines = "".join(f"<tr>{''.join(one)}</tr>" for one in body)
+    head = f"<thead><tr>{first}</tr></thead>" if any(heads) else ""
     return (
-        f'<div class="scroll"><table class="{escape(kind)}"><thead><tr>{first}</tr></thead>'
+        f'<div class="scroll"><table class="{escape(kind)}">{head}'
         f"<tbody>{lines}</tbody></table></div>"
     )
 
 
 def _figure(shown: Picture, kind: str = "") -> str:
     title = f"<h3>{escape(shown.title)}</h3>" if shown.title else ""
+    if not kind and shown.size[0] > _WIDE:
+        kind = "wide"
     return (
         f'<figure id="{escape(shown.name)}" class="{kind}">{title}'
         f'<div class="scroll">{svg(shown)}</div>'

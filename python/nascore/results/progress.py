@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
 from rich import progress as bars
-from rich.console import Console
-from rich.table import Column
+from rich.console import Console, RenderableType
+from rich.text import Text
 
 from nascore.networks import Epoch
 from nascore.trial import Trial
 
 _LINES = 10  # per search or training, where there is no terminal to draw a bar in
+
+
+class _Bars(bars.Progress):
+    """Bars, and one line below them, which is cut where a terminal is narrower."""
+
+    below = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        yield Text(self.below, no_wrap=True, overflow="ellipsis")
 
 
 class Progress:
@@ -32,22 +42,18 @@ class Progress:
         self._work: dict[str, bars.TaskID] = {}
         self._failed = 0
         self._began = time.monotonic()
-        self._bar = bars.Progress(
+        self._bar = _Bars(
             bars.TextColumn("{task.description}"),
-            bars.BarColumn(20),
+            bars.BarColumn(30),
             bars.MofNCompleteColumn(),
-            bars.TextColumn("{task.fields[found]}"),
             bars.TimeElapsedColumn(),
-            # Below each other where a terminal is narrow.
-            bars.TextColumn("{task.fields[left]}", table_column=Column(overflow="fold")),
             console=console,
             disable=not console.is_terminal,
         )
         for trial in done:
             self._look_at(trial)
-        self._task = self._bar.add_task(
-            "searching", total=trials, completed=self._before, found=self._found(), left=""
-        )
+        self._task = self._bar.add_task("searching", total=trials, completed=self._before)
+        self._bar.below = self._found()
 
     def result(self, trial: Trial) -> None:
         """Counts a finished trial, once."""
@@ -60,7 +66,8 @@ class Progress:
         rate = f"{new / max(spent, 1e-9) * 60:,.3g} trials/min"
         left = _clock(spent / new * (self._trials - done))
         text = f"{rate}, {self._workers}, {left} left"
-        self._bar.update(self._task, completed=done, found=self._found(), left=text)
+        self._bar.below = f"{self._found()}, {text}"
+        self._bar.update(self._task, completed=done)
         if not self._console.is_terminal and _is_due(done, self._trials):
             line = f"{done}/{self._trials} trials, {self._found()}, {text}"
             self._console.print(line, soft_wrap=True)
@@ -68,7 +75,7 @@ class Progress:
     def work(self, label: str, done: int, total: int) -> None:
         """Shows how far long work is that makes no trials."""
         if label not in self._work:
-            self._work[label] = self._bar.add_task(label, total=total, found="", left="")
+            self._work[label] = self._bar.add_task(label, total=total)
         self._bar.update(self._work[label], completed=done, visible=done < total)
         if not self._console.is_terminal and _is_due(done, total):
             self._console.print(f"{label}: {done}/{total}")
@@ -109,17 +116,13 @@ class Progress:
 @contextmanager
 def training(console: Console, epochs: int) -> Iterator[Callable[[Epoch], None]]:
     """A training as it runs; call what it gives after every epoch."""
-    with bars.Progress(
-        *bars.Progress.get_default_columns(),
-        bars.TextColumn("{task.fields[score]}"),
-        console=console,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("training", total=epochs, score="")
+    with _Bars(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("training", total=epochs)
 
         def advance(epoch: Epoch) -> None:
             score = f"loss {epoch.loss:.4f}, validation {epoch.valid.accuracy:.4f}"
-            bar.update(task, completed=epoch.done, score=score)
+            bar.below = score
+            bar.update(task, completed=epoch.done)
             if not console.is_terminal and _is_due(epoch.done, epochs):
                 console.print(f"epoch {epoch.done}/{epochs}, {score}")
 

@@ -10,7 +10,18 @@ from torch import Tensor
 from nascore.networks.build import Network
 from nascore.results.source_body import Block, Body
 from nascore.results.source_parts import IMAGE, Node, Part, classes_of, steps_and_parts
-from nascore.results.source_text import ENSEMBLE, HEAD, LIBRARY, TAIL, listing, quoted, tuple_of
+from nascore.results.source_text import (
+    ENSEMBLE,
+    HEAD,
+    LIBRARY,
+    NORMALISE,
+    NORMALISE_SIGNALS,
+    TAIL,
+    listing,
+    of_signals,
+    quoted,
+    tuple_of,
+)
 
 
 def write_source(
@@ -44,12 +55,19 @@ def write_source(
     texts = [block.text for block in blocks]
     used = "\n".join([*texts, *classes])
     texts = [*(LIBRARY[name] for name in LIBRARY if f"{name}(" in used), *texts, *classes]
+    signal = networks[0].net.signal
     constants = [
+        "# Of the training signals, per channel."
+        if signal
+        else "# Of the training images, per channel, of pixels in 0..1.",
         *tuple_of("MEAN", map(repr, card["mean"])),
         *tuple_of("STD", map(repr, card["std"])),
         *tuple_of("CLASSES", map(quoted, card["class_names"])),
     ]
     body = "\n\n\n".join(text.strip("\n") for text in texts)
+    if signal:
+        body = of_signals(body)
+    body = f"{(NORMALISE_SIGNALS if signal else NORMALISE).strip()}\n\n\n{body}"
     functional = "import torch.nn.functional as F\n" if "F." in body else ""
     imports = "import math\n" if len(networks) > 1 else ""
     head = HEAD.format(
@@ -63,7 +81,8 @@ def _class(
 ) -> tuple[str, dict[str, str]]:
     """The class of a whole network, and the names there of the modules in `network`."""
     exits = tuple(network.exit_rows) if len(network.exit_rows) > 1 else ()
-    body = Body(nodes, {IMAGE: "images"}, {}, blocks, exits)
+    given = "signals" if network.net.signal else "images"
+    body = Body(nodes, {IMAGE: given}, {}, blocks, exits)
     lines = [
         f"class {name}(nn.Module):",
         f'    """{_summary(network, exits)}"""',

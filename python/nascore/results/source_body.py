@@ -153,10 +153,10 @@ class Body:
             return [given, channels] if op == "factorized_reduce" else [channels]
         if op in ("layer_norm", "instance_norm"):
             return ["1" if op == "layer_norm" else channels, channels]
-        arguments = [given, channels, _pair((spec.kernel, spec.kernel_width))]
+        arguments = [given, channels, _sides(spec, (spec.kernel, spec.kernel_width))]
         stride = _sum(self._symbol((i, "stride"), spec.stride))
         groups = _sum(self._symbol((i, "groups"), spec.groups))
-        padding = "0" if op.endswith("_valid") else _pair(_padding(spec))
+        padding = "0" if op.endswith("_valid") else _padding(spec)
         dilation = str(1 if op == "conv_valid" else spec.dilation)
         ungrouped = op in ("conv_valid", "sep_conv")
         options = {"stride": (stride, "1"), "padding": (padding, "0"), "dilation": (dilation, "1")}
@@ -183,39 +183,42 @@ class Body:
         if step.op == "relu":
             return f"F.relu({x})"
         if step.op == "global_pool":
-            return f"{x}.mean((2, 3))"
+            return f"{x}.mean({2 if spec.signal else (2, 3)})"
         if step.op == "flatten":
             return f"{x}.flatten(1)"
         if step.op == "pad":
             tall, wide, height, width = sides(step)
             rest, below = wide - width, tall - height
             zeros = (rest // 2, rest - rest // 2, below // 2, below - below // 2)
-            return f"F.pad({x}, {zeros})"
+            return f"F.pad({x}, {zeros[:2] if spec.signal else zeros})"
         if step.op == "upsample":
-            return f"F.interpolate({x}, ({spec.height}, {spec.width}))"
+            size = (spec.width,) if spec.signal else (spec.height, spec.width)
+            return f"F.interpolate({x}, {size})"
         function = "F.max_pool2d" if step.op.startswith("max") else "F.avg_pool2d"
         square = step.op == "max_pool_valid"
-        kernel = _pair((spec.kernel, spec.kernel if square else spec.kernel_width))
+        width = spec.kernel if square and not spec.signal else spec.kernel_width
+        kernel = _sides(spec, (spec.kernel, width))
         place = self.nodes.index(step)
         stride = _sum(self._symbol((place, "stride"), spec.stride))
         arguments = [x, kernel, f"stride={stride}"]
         if not step.op.endswith("_valid"):
-            padding = _pair(_padding(spec))
+            padding = _padding(spec)
             arguments += [f"padding={padding}"] if padding != "0" else []
             arguments += ["count_include_pad=False"] if step.op == "avg_pool" else []
         return f"{function}({', '.join(arguments)})"
 
 
-def _padding(spec: Row) -> tuple[int, int]:
+def _padding(spec: Row) -> str:
     """Odd kernels keep the size at stride 1, even ones are not padded."""
     height, width = (
         spec.dilation * (side // 2) if side % 2 else 0 for side in (spec.kernel, spec.kernel_width)
     )
-    return height, width
+    return _sides(spec, (height, width))
 
 
-def _pair(sides: tuple[int, int]) -> str:
-    return str(sides[0] if sides[0] == sides[1] else sides)
+def _sides(spec: Row, sides: tuple[int, int]) -> str:
+    height, width = sides
+    return str(width if spec.signal or height == width else sides)
 
 
 def _sum(terms: Mapping[str, int]) -> str:

@@ -43,9 +43,7 @@ Node = Step | Part
 
 def steps_and_parts(network: Network, card: Mapping[str, Any]) -> list[Node]:
     """What the network does for its logits, step by step, cut into parts where it has narrows."""
-    if network.net.signal:
-        raise ValueError("networks of signals are not written as source yet, only those of images")
-    rows = [Row(*map(int, row)) for row in network.net.rows]
+    rows = [Row(*map(int, (*row, network.net.signal))) for row in network.net.rows]
     same = {IMAGE: IMAGE}
     steps = []
     for made, module, inputs, _ in network.plan:
@@ -63,7 +61,10 @@ def steps_and_parts(network: Network, card: Mapping[str, Any]) -> list[Node]:
     live = live_after(steps)
     for step, after in zip(steps, live, strict=True):
         mine.append(step)
-        joint = cells and step.op in ("add", "concat") and step.row in after and len(after) == 2
+        # A cell ends where but its result and the one before it are still read.
+        older = after - {step.row, *(own.row for own in mine)}
+        joint = cells and step.op in ("add", "concat") and step.row in after
+        joint = joint and len(after) == 2 and len(older) == 1
         if after <= {step.row} or joint:
             parts.append(_part(mine))
             mine = []
@@ -144,4 +145,4 @@ def classes_of(parts: Sequence[Part]) -> list[tuple[str, list[Part]]]:
 def _kind(part: Part) -> str:
     if part.steps[-1].op not in ("add", "concat") or len(part.inputs) == 1:
         return "Block"
-    return "NormalCell" if part.steps[-1].spec.height == part.given[-1].height else "ReductionCell"
+    return "NormalCell" if part.steps[-1].spec.width == part.given[-1].width else "ReductionCell"

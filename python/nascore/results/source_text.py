@@ -14,10 +14,10 @@ HEAD = '''"""{note}"""
 import torch
 {functional}from torch import Tensor, nn
 
-# Of the training images, per channel, of pixels in 0..1.
 {constants}
+'''
 
-
+NORMALISE = '''
 def normalise(images: Tensor) -> Tensor:
     """Images [n, C, H, W], uint8 or in 0..1, as the network takes them."""
     if images.dtype == torch.uint8:
@@ -25,6 +25,14 @@ def normalise(images: Tensor) -> Tensor:
     mean = torch.tensor(MEAN, device=images.device).view(-1, 1, 1)
     std = torch.tensor(STD, device=images.device).view(-1, 1, 1)
     return (images - mean) / std
+'''
+
+NORMALISE_SIGNALS = '''
+def normalise(signals: Tensor) -> Tensor:
+    """Signals [n, C, L], as they were given, as the network takes them."""
+    mean = torch.tensor(MEAN, device=signals.device).view(-1, 1)
+    std = torch.tensor(STD, device=signals.device).view(-1, 1)
+    return (signals.float() - mean) / std
 '''
 
 TAIL = '''def load(weights: str | Path | None = None) -> Network:
@@ -123,6 +131,25 @@ LIBRARY = {
         return self.norm(torch.cat([self.even(x), self.odd(shifted)], 1))
 ''',
 }
+
+
+# What a network of signals has instead.
+_SIGNALS = {
+    "Conv2d": "Conv1d",
+    "BatchNorm2d": "BatchNorm1d",
+    "_pool2d": "_pool1d",
+    "x[:, :, 1:, 1:], (0, 1, 0, 1)": "x[:, :, 1:], (0, 1)",
+    "pixels": "numbers",
+    "images": "signals",
+    "[n, C, H, W]": "[n, C, L]",
+}
+
+
+def of_signals(text: str) -> str:
+    """Classes for images, as they are for signals."""
+    for image, signal in _SIGNALS.items():
+        text = text.replace(image, signal)
+    return text
 
 
 def quoted(text: str) -> str:

@@ -127,6 +127,12 @@ def front_table(trials: Sequence[Trial], n: int) -> Table | None:
     return table
 
 
+def number(value: float) -> str:
+    """To four figures, whole from a thousand on."""
+    whole = value == round(value) and abs(value) >= 10
+    return f"{value:,.0f}" if whole or abs(value) >= 1000 else f"{value:.4g}"
+
+
 def _short(code: str) -> str:
     """A code as it is, but for those of whole networks."""
     return code if len(code) <= 1000 else f"{code[:200]}... ({len(code)} characters)"

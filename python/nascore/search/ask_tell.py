@@ -210,13 +210,11 @@ class _Session:
     def _finish(self, group: Sequence[Asked], evaluation: Evaluation) -> None:
         trials = []
         for a in group:
-            if (guess := a.proposal.prediction) is not None:  # beside what was measured
-                metrics = {**evaluation.metrics, "predicted_accuracy": guess}
-                evaluation = replace(evaluation, metrics=metrics)
-            reward = self.stage.reward(self._job(a), evaluation)
+            found = _with_prediction(evaluation, a.proposal)
+            reward = self.stage.reward(self._job(a), found)
             if not math.isfinite(reward):
                 raise ValueError(f"trial {a.number} has reward {reward}; a reward must be finite")
-            trials.append(Trial(a.number, a.proposal, evaluation, reward, a.repeat_of))
+            trials.append(Trial(a.number, a.proposal, found, reward, a.repeat_of))
         self.run.store.finish(trials)
         for trial in trials:
             self._queue_to_tell(trial)
@@ -290,6 +288,16 @@ def _same(proposed: Sequence[Proposal], logged: Sequence[Proposal]) -> bool:
     return [(p.architecture, p.actions, p.init_from) for p in proposed] == [
         (p.architecture, p.actions, p.init_from) for p in logged
     ]
+
+
+def _with_prediction(evaluation: Evaluation, proposal: Proposal) -> Evaluation:
+    """What was measured, beside it what was expected of this proposal, not of an equal one."""
+    if evaluation.fidelity == "predicted":  # it was the measurement
+        return evaluation
+    metrics = {n: v for n, v in evaluation.metrics.items() if n != "predicted_accuracy"}
+    if proposal.prediction is not None:
+        metrics["predicted_accuracy"] = proposal.prediction
+    return replace(evaluation, metrics=metrics)
 
 
 def _dumps(state: Mapping[str, Any]) -> bytes:

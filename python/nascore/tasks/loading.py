@@ -36,7 +36,8 @@ def load(
 
     A folder holds parquet files, or images as CLASS/image.png, with `train`, `valid` and `test`
     above the classes if it wants; an .npz file `x_train`, `y_train` and, if it wants, `x_test`,
-    `y_test` and `class_names`, as `from_arrays` takes them. `seed` draws the parts that are
+    `y_test` and `class_names`, as `from_arrays` takes them, or, where `x_train` is `[n, L]` or the
+    file has `signals=True`, as `from_signals` does. `seed` draws the parts that are
     missing; `limit_train` images stay in the train part. With `image_size` the images are resized,
     so that their shorter side is that. Decoding, done once for ever, calls
     `progress(images done, all)`.
@@ -44,6 +45,8 @@ def load(
     origin = sources.find(os.fspath(name_or_path))
     data = cache.store(origin.key, lambda scratch: origin.open(scratch, progress))
     if image_size is not None:
+        if data.images.ndim == 3:
+            raise ValueError(f"image_size={image_size}: {origin.name} has signals, not images")
         given = data
         key = f"{origin.key}-{image_size}px"
         data = cache.store(key, lambda _: resized(given, image_size, progress))

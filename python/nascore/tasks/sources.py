@@ -97,6 +97,11 @@ def _images(name: str, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         raise ValueError(
             f"{name}: images are {pixels.dtype} {list(pixels.shape)}{reach}; "
             "they must be uint8, or from 0 to 1, and [n, H, W] or [n, C, H, W]"
+            + (
+                "; signals [n, C, L] are given by from_signals, or with signals=True in the .npz"
+                if pixels.ndim == 3
+                else ""
+            )
         )
     return block
 
@@ -142,11 +147,13 @@ def _npz(path: Path) -> Origin:
         if missing := sorted(wanted - set(found)):
             raise ValueError(
                 f"{path} lacks {', '.join(missing)}; it must have x_train and y_train, and may "
-                f"have x_test, y_test and class_names; it has {', '.join(found) or 'nothing'}"
+                f"have x_test, y_test, class_names and signals; it has "
+                f"{', '.join(found) or 'nothing'}"
             )
         test = (found["x_test"], found["y_test"]) if "x_test" in found else None
         names = found["class_names"].tolist() if "class_names" in found else None
-        return arrays(str(path), found["x_train"], found["y_train"], test, names)
+        signals = found["x_train"].ndim == 2 or bool(np.any(found.get("signals", False)))
+        return arrays(str(path), found["x_train"], found["y_train"], test, names, signals)
 
     return Origin(str(path), f"{path.stem}-{content.hexdigest()}", source)
 
