@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cuda_work import BANDWIDTH, FLOATS, Work, cell, draws, works
+from cuda_work_training import training
 from nascore import _cuda
 
 ROOT = Path(__file__).parents[1]
@@ -140,8 +141,8 @@ def all_works() -> list[tuple[str, list[Work]]]:
     """By type."""
     return [
         ("", [*draws(), cell()]),
-        ("float", works("float")),
-        ("bfloat16", works("__nv_bfloat16")),
+        ("float", [*works("float"), *training("float")]),
+        ("bfloat16", [*works("__nv_bfloat16"), *training("__nv_bfloat16")]),
     ]
 
 

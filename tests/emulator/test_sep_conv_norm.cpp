@@ -319,26 +319,94 @@ void test(const ConvShape& shape, std::size_t shift = 0) {
   test_backward<T>(shape, shift);
 }
 
+// What the kernels of a pass have to ask for, one after the other. `share` blocks leave partial
+// sums of the pointwise weights, each in `parts`, and each tile's block of the depthwise ones.
 template <class T>
-void test_type() {
-  // Each kernel that is unrolled; strides and dilation; ragged in all; several chunks and blocks of
-  // channels; pixels in whole tiles or not; many channels, which a block of pixels cannot hold.
-  test<T>(shape_of(1, 8, 8, 8, 64, 3, 3, 1, 1));
+void test_traffic(const ConvShape& shape, std::size_t parts, const char* name) {
+  const Problem<T> problem(shape, 0);
+  const std::size_t tiles =
+      size_of(shape.samples, (shape.out_height + 7) / 8, (shape.out_width + 7) / 8);
+  const std::size_t chunks = (problem.in + 31) / 32, outs = (problem.out + 31) / 32 / 2 + 1;
+  const std::size_t image = problem.pixels * problem.out * sizeof(T);  // as many channels
+  const std::size_t taps = problem.depthwise.size(), mix = problem.pointwise.size();
+  const std::size_t row = problem.out * sizeof(float), sums = (problem.pixels + 15) / 16;
+  const std::string what = ", " + said(shape) + ", " + name;
+  Forward<T> forward(problem);
+  const std::size_t convolved = due_bytes<T>(shape, taps + mix);
+  check_traffic("sep_conv_norm" + what, convolved + tiles * 5 * row + 2 * image, 1.05, 0.05,
+                [&] { CHECK_EQ(forward.run(problem), cudaSuccess); });
+  Backward<T> backward(problem);
+  const std::size_t norm = 2 * image + sums * 4 * row + 4 * row;
+  const std::size_t through = 4 * image + tiles * (mix * sizeof(float) + 4 * row);
+  const std::size_t pointwise = outs * (due_bytes<T>(shape, taps) - image) + chunks * image +
+                                2 * tiles * parts * mix * sizeof(float);
+  const std::size_t depthwise = due_bytes<T>(shape, 2 * taps) + image + tiles * taps * 4;
+  check_traffic("its backward pass" + what, norm + through + pointwise + depthwise, 1.1, 0.2, [&] {
+    CHECK_EQ(backward.run(problem, forward.mean, forward.variance), cudaSuccess);
+  });
+}
+
+template <class T>
+void test_type(const char* name) {
+  // Ragged in all; strides; several chunks and blocks of channels.
   test<T>(shape_of(2, 9, 5, 7, 10, 3, 3, 1, 1), 1);
-  test<T>(shape_of(1, 6, 9, 5, 44, 5, 5, 1, 1));
-  test<T>(shape_of(1, 9, 9, 4, 7, 7, 7, 1, 1));
-  test<T>(shape_of(2, 11, 7, 5, 50, 5, 5, 2, 1));
-  test<T>(shape_of(1, 7, 8, 9, 4, 3, 3, 1, 2));
+  test<T>(shape_of(2, 9, 7, 8, 48, 5, 5, 2, 1));
   test<T>(shape_of(1, 3, 3, 67, 68, 3, 3, 1, 1));
-  test<T>(shape_of(1, 5, 3, 36, 4, 7, 7, 2, 2));
-  test<T>(shape_of(8, 1, 1, 8, 12, 1, 1, 1, 1));
-  test<T>(shape_of(1, 3, 3, 3, 260, 3, 3, 1, 1));
+  test_traffic<T>(shape_of(1, 16, 16, 32, 32, 5, 5, 1, 1), 2, name);
+}
+
+// More tiles than the blocks that go through them, once: it takes long.
+void test_many() {
+  if (sees_accesses()) return;
+  const Problem<float> problem(shape_of(515, 1, 1, 4, 3, 1, 1, 1, 1), 0);
+  Forward<float> forward(problem);
+  CHECK_EQ(forward.run(problem), cudaSuccess);
+  check_norm(problem, forward);
+  Backward<float> backward(problem);
+  CHECK_EQ(backward.run(problem, forward.mean, forward.variance), cudaSuccess);
+  const Gradients<float> wanted(problem, forward.mean, forward.variance);
+  wanted.pointwise.check(backward.pointwise.data(), "of pointwise");
+  wanted.depthwise.check(backward.depthwise.data(), "of depthwise");
+  wanted.x.check(backward.x.data(), "of x");
+  check_clean();
+}
+
+// A tile's channels are in shared memory: how many that are depends on the device.
+void test_limits() {
+  const auto status = [](int architecture, int in, int out) {
+    set_device(architecture);
+    const Problem<float> problem(shape_of(1, 1, 1, in, out, 7, 7, 2, 2), 0);
+    Forward<float> forward(problem);
+    const cudaError_t first = forward.run(problem);
+    if (first != cudaSuccess) return first;
+    return Backward<float>(problem).run(problem, forward.mean, forward.variance);
+  };
+  CHECK_EQ(status(80, 500, 4), cudaSuccess);
+  CHECK_EQ(status(80, 750, 4), cudaErrorInvalidValue);
+  CHECK_EQ(status(80, 4, 540), cudaSuccess);
+  CHECK_EQ(status(80, 4, 750), cudaErrorInvalidValue);
+  CHECK_EQ(status(90, 4, 750), cudaSuccess);
+  set_device(80);
+  check_clean();
 }
 
 }  // namespace
 
 int main() {
-  test_type<float>();
-  test_type<__half>();
-  test_type<__nv_bfloat16>();
+  // Each kernel that is unrolled; dilation; pixels in whole tiles or not; channels that a block of
+  // pixels holds once, several times, or not at all.
+  test<float>(shape_of(1, 8, 8, 8, 64, 3, 3, 1, 1));
+  test<float>(shape_of(1, 6, 9, 5, 44, 5, 5, 1, 1));
+  test<float>(shape_of(1, 9, 9, 4, 7, 7, 7, 1, 1));
+  test<float>(shape_of(1, 7, 8, 9, 4, 3, 3, 1, 2));
+  test<float>(shape_of(1, 5, 3, 36, 4, 7, 7, 2, 2));
+  test<float>(shape_of(8, 1, 1, 8, 12, 1, 1, 1, 1));
+  test<float>(shape_of(1, 3, 3, 3, 260, 3, 3, 1, 1));
+  test<__half>(shape_of(1, 3, 3, 3, 260, 3, 3, 1, 1));
+  test_forward<float>(shape_of(2, 9, 9, 4, 5, 1, 1, 1, 1), 0, 100);  // no digits of 100 are lost
+  test_type<float>("float32");
+  test_type<__half>("float16");
+  test_type<__nv_bfloat16>("bfloat16");
+  test_many();
+  test_limits();
 }
