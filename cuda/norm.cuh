@@ -89,6 +89,22 @@ struct Columns {
   }
   __device__ bool holds() const { return row() < rows() && channel() < channels; }
 
+  // `values` [channels] of the thread's channels, aligned where `kWide`.
+  __device__ void load(const float* values, float (&to)[kCount]) const {
+    if constexpr (kWide) {
+#pragma unroll
+      for (int c = 0; c < kCount; c += kQuad) {
+        const float4 read = load4(values + channel() + c);
+        to[c] = read.x;
+        to[c + 1] = read.y;
+        to[c + 2] = read.z;
+        to[c + 3] = read.w;
+      }
+    } else {
+      to[0] = values[channel()];
+    }
+  }
+
   __device__ Vector<T> load(const T* from) const {
     if constexpr (kWide) return load16(from);
     Vector<T> vector = {};

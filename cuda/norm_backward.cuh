@@ -7,21 +7,22 @@
 namespace nascore::cuda {
 namespace {
 
+constexpr int kSumsAtOnce = 2;  // pixels of a thread whose loads are in flight
+
 // partials [blocks in x, 2, padded(channels)]: the block's sums of grad, and of grad times raw less
 // its mean.
 template <class T, bool kWide>
 __global__ void __launch_bounds__(kNormThreads, 4)
     norm_sums_kernel(const T* grad, const T* raw, Columns<T, kWide> columns, std::size_t pixels,
                      const float* mean, float* partials) {
-  constexpr int kCount = Columns<T, kWide>::kCount, kAtOnce = 2;
+  constexpr int kCount = Columns<T, kWide>::kCount, kAtOnce = kSumsAtOnce;
   __shared__ float shared[2 * kCount][kNormThreads];
   const bool holds = columns.holds();
   const int channel = columns.channel(), row = columns.row();
   const auto stride = static_cast<std::size_t>(columns.channels);
   const std::size_t step = std::size_t{gridDim.x} * static_cast<std::size_t>(columns.rows());
-  float sums[2 * kCount] = {}, middle[kCount];
-#pragma unroll
-  for (int c = 0; c < kCount; ++c) middle[c] = holds ? mean[channel + c] : 0.0f;
+  float sums[2 * kCount] = {}, middle[kCount] = {};
+  if (holds) columns.load(mean, middle);
 #pragma unroll 1
   for (std::size_t first = std::size_t{blockIdx.x} * static_cast<std::size_t>(columns.rows()) +
                            static_cast<std::size_t>(row);

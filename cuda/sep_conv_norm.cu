@@ -126,13 +126,13 @@ __global__ void __launch_bounds__(kNormThreads, 4)
     const std::size_t pixel = first + std::size_t(i) * rows;
     if (pixel < pixels) read[i] = columns.load(raw + pixel * stride + channel);
   }
-  float middle[kCount], slope[kCount], offset[kCount];
+  float middle[kCount], slope[kCount], spread[kCount], offset[kCount];
+  columns.load(mean, middle);
+  columns.load(variance, spread);
+  columns.load(scale, slope);
+  columns.load(shift, offset);
 #pragma unroll
-  for (int c = 0; c < kCount; ++c) {
-    middle[c] = mean[channel + c];
-    slope[c] = scale[channel + c] / sqrtf(variance[channel + c] + epsilon);
-    offset[c] = shift[channel + c];
-  }
+  for (int c = 0; c < kCount; ++c) slope[c] /= sqrtf(spread[c] + epsilon);
 #pragma unroll
   for (int i = 0; i < kNormAtOnce; ++i) {
     const std::size_t pixel = first + std::size_t(i) * rows;
@@ -187,7 +187,11 @@ cudaError_t sep_conv_norm(const T* x, const float* depthwise, const float* point
   const auto quads = divide_up(padded(shape.out_channels), kQuad * kNormQuads);
   NASCORE_LAUNCH(norm_statistics_kernel, static_cast<unsigned>(quads), kNormThreads, 0, stream,
                  workspace, launch.conv, launch.blocks, mean, variance);
-  const bool wide = shape.out_channels % kLanes<T> == 0 && is_aligned(raw) && is_aligned(y);
+  bool wide = shape.out_channels % kLanes<T> == 0 && is_aligned(raw) && is_aligned(y);
+  for (const float* read : {norm.scale, norm.shift, static_cast<const float*>(mean),
+                            static_cast<const float*>(variance)}) {
+    wide = wide && is_aligned(read);
+  }
   if (wide) {
     normalise<true>(raw, shape, norm, mean, variance, y, stream);
   } else {

@@ -166,7 +166,8 @@ Plan plan_of(const ConvShape& shape) {
   plan.chunks = chunks_of(shape.in_channels, kChunk);
   plan.outs = chunks_of(shape.out_channels, outs_of(shape));
   plan.depthwise_chunks = chunks_of(shape.in_channels, depthwise_parts(transposed_of(shape)).chunk);
-  plan.sum_blocks = blocks(divide_up(pixels, 4 * kNormAtOnce), 1);
+  const std::size_t rows = max(kNormThreads * std::size_t{kLanes<T>} / width, std::size_t{1});
+  plan.sum_blocks = blocks(divide_up(pixels, kSumsAtOnce * rows), 1);
   plan.pointwise_blocks = blocks(tiles(shape.out_height, shape.out_width), plan.chunks * plan.outs);
   plan.depthwise_blocks = blocks(tiles(shape.height, shape.width), plan.depthwise_chunks);
   const auto image = [&](std::size_t elements) { return divide_up(elements * sizeof(T), 16) * 4; };
@@ -190,7 +191,8 @@ void norm_sums(const T* grad, const T* raw, const ConvShape& shape, unsigned blo
 
 void sum_partials(const float* partials, unsigned count, std::size_t rows, int columns, float* to,
                   cudaStream_t stream) {
-  const std::size_t blocks = divide_up(rows * padded(columns), kQuad * kPartialQuads);
+  const std::size_t blocks =
+      divide_up(rows, kPartialRows) * divide_up(padded(columns), kQuad * kPartialQuads);
   NASCORE_LAUNCH(sum_partials_kernel, static_cast<unsigned>(blocks), kNormThreads, 0, stream,
                  partials, count, static_cast<unsigned>(rows), columns, to);
 }
@@ -248,7 +250,8 @@ cudaError_t sep_conv_norm_backward(const T* grad, const T* x, const T* raw, cons
     if (status != cudaSuccess) return status;
   }
 
-  const bool wide = shape.out_channels % kLanes<T> == 0 && is_aligned(grad) && is_aligned(raw);
+  const bool wide = shape.out_channels % kLanes<T> == 0 && is_aligned(grad) && is_aligned(raw) &&
+                    is_aligned(mean);
   if (wide) {
     norm_sums<true>(grad, raw, shape, plan.sum_blocks, mean, workspace, stream);
   } else {

@@ -236,29 +236,35 @@ __global__ void __launch_bounds__(kTileThreads, 4)
   }
 }
 
-constexpr int kPartialQuads = 8;
+// Of partials a block sums these rows and quads of columns: whole sectors of what is read, and half
+// ones of what is written, which is less by far.
+constexpr unsigned kPartialRows = 4, kPartialQuads = 2, kPartialItems = 8;
 
 // partials [count, rows, padded(columns)] -> to [columns, rows], their sum over `count`.
 __global__ void __launch_bounds__(kNormThreads)
     sum_partials_kernel(const float* partials, unsigned count, unsigned rows, int columns,
                         float* to) {
   __shared__ float4 shared[kNormThreads];
-  const std::size_t width = padded(columns), quads = width / kQuad;
-  const std::size_t item = std::size_t{blockIdx.x} * kPartialQuads + threadIdx.x % kPartialQuads;
-  const std::size_t all = rows * quads;
+  const std::size_t width = padded(columns);
+  const unsigned item = threadIdx.x % kPartialItems;
+  const unsigned across = static_cast<unsigned>(divide_up(width, kQuad * kPartialQuads));
+  const std::size_t row = blockIdx.x / across * kPartialRows + item / kPartialQuads;
+  const std::size_t first =
+      std::size_t{blockIdx.x % across * kPartialQuads + item % kPartialQuads} * kQuad;
+  const bool there = row < rows && first < width;
   float4 sum = {};
 #pragma unroll 4
-  for (unsigned i = threadIdx.x / kPartialQuads; i < (item < all ? count : 0);
-       i += kNormThreads / kPartialQuads) {
-    multiply_add(sum, 1, load4(partials + (i * all + item) * kQuad));
+  for (unsigned i = threadIdx.x / kPartialItems; i < (there ? count : 0);
+       i += kNormThreads / kPartialItems) {
+    multiply_add(sum, 1, load4(partials + (std::size_t{i} * rows + row) * width + first));
   }
-  sum = sum_over<kNormThreads, kPartialQuads>(sum, shared);
-  if (threadIdx.x >= kPartialQuads || item >= all) return;
-  const std::size_t row = item / quads, first = item % quads * kQuad;
+  sum = sum_over<kNormThreads, kPartialItems>(sum, shared);
+  if (threadIdx.x >= kPartialItems || !there) return;
   const float value[kQuad] = {sum.x, sum.y, sum.z, sum.w};
 #pragma unroll
   for (int c = 0; c < kQuad; ++c) {
-    if (first + c < static_cast<std::size_t>(columns)) to[(first + c) * rows + row] = value[c];
+    const std::size_t column = first + static_cast<std::size_t>(c);
+    if (column < static_cast<std::size_t>(columns)) to[column * rows + row] = value[c];
   }
 }
 

@@ -36,7 +36,7 @@ def _passes(size: int, channels: int) -> list[Work]:
         return min(units, max(BLOCKS // others, 1))
 
     rows = 256 // (channels * size // 16)
-    sums = share(-(-pixels // 16), 1)
+    sums = share(-(-pixels // (2 * (4096 // (channels * size)))), 1)
     chunks, out_chunks = deep // 32, outs // at_once
     slots = share(tiles, chunks * out_chunks)
     depthwise_slots = share(tiles, chunks)
@@ -110,7 +110,7 @@ def _passes(size: int, channels: int) -> list[Work]:
             (4 * every * taps, 4 * pixels * deep * taps),
         ),
         work(
-            *("sum_partials", "", channels**2 // 32, 0),
+            *("sum_partials", "", -(-channels // 4) * -(-channels // 8), 0),
             (partials * mix + mix,) * 2,
             (partials * channels**2,) * 2,
         ),

@@ -64,7 +64,7 @@ def test_the_workspace_holds_two_images_and_what_is_summed() -> None:
     shape = shape_of()
     assert _cuda.sep_conv_norm_workspace(shape) == 2 * 2 * 12  # a tile of each sample
     images = 2 * 2 * 8 * 8 * 12
-    sums, partials = (8 * 2 + 4) * 12, 2 * 2 * 12 * 12 + 2 * 25 * 12
+    sums, partials = (2 + 4) * 12, 2 * 2 * 12 * 12 + 2 * 25 * 12
     for name, size in (("f32", 4), ("f16", 2), ("bf16", 2)):
         floats = getattr(_cuda, f"sep_conv_norm_backward_workspace_{name}")(shape)
         assert floats == sums + images * size // 4 + partials

@@ -319,8 +319,8 @@ void test(const ConvShape& shape, std::size_t shift = 0) {
   test_backward<T>(shape, shift);
 }
 
-// What the kernels of a pass have to ask for, one after the other. `share` blocks leave partial
-// sums of the pointwise weights, each in `parts`, and each tile's block of the depthwise ones.
+// What the kernels of a pass have to ask for, one after the other: each tile's block leaves partial
+// sums of the depthwise weights, and `parts` of the pointwise ones.
 template <class T>
 void test_traffic(const ConvShape& shape, std::size_t parts, const char* name) {
   const Problem<T> problem(shape, 0);
@@ -329,11 +329,12 @@ void test_traffic(const ConvShape& shape, std::size_t parts, const char* name) {
   const std::size_t chunks = (problem.in + 31) / 32, outs = (problem.out + 31) / 32 / 2 + 1;
   const std::size_t image = problem.pixels * problem.out * sizeof(T);  // as many channels
   const std::size_t taps = problem.depthwise.size(), mix = problem.pointwise.size();
-  const std::size_t row = problem.out * sizeof(float), sums = (problem.pixels + 15) / 16;
+  const std::size_t row = problem.out * sizeof(float), rows = 4096 / problem.out / sizeof(T);
+  const std::size_t sums = (problem.pixels + 2 * rows - 1) / (2 * rows);
   const std::string what = ", " + said(shape) + ", " + name;
   Forward<T> forward(problem);
   const std::size_t convolved = due_bytes<T>(shape, taps + mix);
-  check_traffic("sep_conv_norm" + what, convolved + tiles * 5 * row + 2 * image, 1.05, 0.05,
+  check_traffic("sep_conv_norm" + what, convolved + tiles * 5 * row + 2 * image, 1.1, 0,
                 [&] { CHECK_EQ(forward.run(problem), cudaSuccess); });
   Backward<T> backward(problem);
   const std::size_t norm = 2 * image + sums * 4 * row + 4 * row;
@@ -341,7 +342,7 @@ void test_traffic(const ConvShape& shape, std::size_t parts, const char* name) {
   const std::size_t pointwise = outs * (due_bytes<T>(shape, taps) - image) + chunks * image +
                                 2 * tiles * parts * mix * sizeof(float);
   const std::size_t depthwise = due_bytes<T>(shape, 2 * taps) + image + tiles * taps * 4;
-  check_traffic("its backward pass" + what, norm + through + pointwise + depthwise, 1.1, 0.2, [&] {
+  check_traffic("its backward pass" + what, norm + through + pointwise + depthwise, 1.1, 0, [&] {
     CHECK_EQ(backward.run(problem, forward.mean, forward.variance), cudaSuccess);
   });
 }
@@ -375,7 +376,7 @@ void test_many() {
 void test_limits() {
   const auto status = [](int architecture, int in, int out) {
     set_device(architecture);
-    const Problem<float> problem(shape_of(1, 1, 1, in, out, 7, 7, 2, 2), 0);
+    const Problem<float> problem(shape_of(1, 1, 1, in, out, 3, 3, 1, 1), 0);
     Forward<float> forward(problem);
     const cudaError_t first = forward.run(problem);
     if (first != cudaSuccess) return first;
