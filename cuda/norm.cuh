@@ -6,10 +6,15 @@
 
 namespace nascore::cuda {
 
+// That share what is summed over all pixels; the emulator's few blocks have many tiles each.
+#if !defined(NASCORE_NORM_BLOCKS)
+#define NASCORE_NORM_BLOCKS 512
+#endif
+constexpr unsigned kNormBlocks = NASCORE_NORM_BLOCKS;
+
 constexpr int kNormThreads = 256;
-constexpr int kNormAtOnce = 4;         // pixels of a thread whose loads are in flight
-constexpr int kNormQuads = 2;          // of channels, which a block combines over all blocks
-constexpr unsigned kNormBlocks = 512;  // that share what is summed over all pixels
+constexpr int kNormAtOnce = 4;  // pixels of a thread whose loads are in flight
+constexpr int kNormQuads = 2;   // of channels, which a block combines over all blocks
 
 // Channels of what a block leaves, so that a quad is one access.
 __host__ __device__ inline std::size_t padded(int channels) {

@@ -218,6 +218,10 @@ memory come on top. Types of 16 bits are computed in float32, without tensor cor
 
 {works}
 
+In training, separable convolutions with batch norm run on the kernels from `sep_conv_norm` on where
+`nascore.networks.modules.SepConv.fused_on_cuda` is set to True. As no device has timed them it is
+False, and torch's run.
+
 ## What a kernel takes of a processor
 
 Registers, spills (instructions on local memory) and 16-byte accesses are read from the machine

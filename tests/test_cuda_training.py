@@ -4,12 +4,14 @@ marked `gpu`, values and gradients beside torch's in float64 on one."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
+from nascore.networks import modules
 from nascore.networks.modules import Row, SepConv
 from nascore.ops import sep_conv_norm, sep_conv_norm_ref
 
@@ -70,22 +72,31 @@ def test_the_workspace_holds_two_images_and_what_is_summed() -> None:
         assert floats == sums + images * size // 4 + partials
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @each_type
-def test_it_is_chosen_on_cuda_where_it_is_asked_for(
-    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+def test_a_module_takes_it_on_cuda_where_it_is_told_to(
+    dtype: torch.dtype, fused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told by what has no device: the operator, whose results are not convolutions', or torch's."""
-    with FakeTensorMode():
-        module = SepConv(ROW, 12).to("cuda")
-        x = torch.empty(2, 12, 8, 8, device="cuda")
-        for fused in (False, True):
-            monkeypatch.setattr(SepConv, "fused_on_cuda", fused)
-            with torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
-                y = module(x)
-            assert y.dtype == dtype
-            assert ("sep_conv_norm" in y.grad_fn.name()) is fused
-        module.double()
-        assert "sep_conv_norm" not in module(x.double()).grad_fn.name()
+    """Seen on tensors that only pretend to be on a device."""
+    monkeypatch.setattr(SepConv, "fused_on_cuda", fused)
+    taken = []
+
+    def recorded(*given: Any) -> tuple[Tensor, ...]:
+        taken.append(given[0].dtype)
+        return sep_conv_norm(*given)
+
+    monkeypatch.setattr(modules, "sep_conv_norm", recorded)
+    with FakeTensorMode(), torch.no_grad():
+        module = SepConv(ROW, 12)
+        for part in (module.depthwise, module.pointwise, module.norm):
+            for name, value in [*part.named_parameters(), *part.named_buffers()]:
+                moved = torch.empty_like(value, device="cuda")
+                setattr(part, name, nn.Parameter(moved) if value.requires_grad else moved)
+        x = torch.empty(2, 12, 8, 8, device="cuda", dtype=dtype)
+        assert modules._fits_kernel(module, x) is fused
+        if fused:  # torch's convolutions look for the device
+            assert module(x).dtype == dtype
+        assert taken == [dtype] * fused
 
 
 def windows() -> Iterator[tuple[int, int, int]]:
