@@ -12,7 +12,7 @@ constexpr int kSumsAtOnce = 2;  // pixels of a thread whose loads are in flight
 // partials [blocks in x, 2, padded(channels)]: the block's sums of grad, and of grad times raw less
 // its mean.
 template <class T, bool kWide>
-__global__ void __launch_bounds__(kNormThreads, 4)
+__global__ void __launch_bounds__(kNormThreads, 3)
     norm_sums_kernel(const T* grad, const T* raw, Columns<T, kWide> columns, std::size_t pixels,
                      const float* mean, float* partials) {
   constexpr int kCount = Columns<T, kWide>::kCount, kAtOnce = kSumsAtOnce;

@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(kNormThreads)
 
 // y = scale (raw - mean) / sqrt(variance + epsilon) + shift
 template <class T, bool kWide>
-__global__ void __launch_bounds__(kNormThreads, 4)
+__global__ void __launch_bounds__(kNormThreads, 3)
     normalise_kernel(const T* raw, Columns<T, kWide> columns, std::size_t pixels, const float* mean,
                      const float* variance, const float* scale, const float* shift, float epsilon,
                      T* y) {
