@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench_cells import STEM, a_network
 from nascore.networks.fuse import Fused
-from nascore.ops import masked_sum
+from nascore.ops import masked_sum, sep_conv_norm
 from torch_routes import Part
 
 _cuda = pytest.importorskip("nascore._cuda", reason="built without CUDA: no nvcc, or turned off")
@@ -170,6 +170,50 @@ def test_convolutions(
     }
     moved = 2 * x.numel() * x.element_size() + 4 * sum(w.numel() for w in weights)
     what = f"{'separable ' if separable else ''}convolution {kernel}x{kernel}, {list(x.shape)}"
+    tell(benchmark, f"{what}, {NAMES[dtype]}", routes, moved)
+
+
+@each_type
+@pytest.mark.parametrize(("channels", "side", "samples"), [(44, 32, 128), (16, 8, 128)])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_training(
+    benchmark: Any, kernel: int, channels: int, side: int, samples: int, dtype: torch.dtype
+) -> None:
+    """Separable convolution and batch norm, forward and backward, of channels-last images; torch
+    runs as under autocast, with weights in x's type and a norm in float32."""
+    last = torch.channels_last
+    x = torch.randn(samples, channels, side, side, device="cuda", dtype=dtype).to(
+        memory_format=last
+    )
+    grad = torch.randn_like(x)
+    taps = torch.randn(channels, 1, kernel, kernel, device="cuda") / kernel
+    mix = torch.randn(channels, channels, 1, 1, device="cuda") / channels**0.5
+    scale, shift = torch.rand(channels, device="cuda") + 0.5, torch.randn(channels, device="cuda")
+    given = [t.requires_grad_() for t in (x, taps, mix, scale, shift)]
+
+    def torchs(x: Tensor, taps: Tensor, mix: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        y = F.conv2d(x.relu(), taps.to(x.dtype), padding=kernel // 2, groups=channels)
+        y = F.conv2d(y, mix.to(x.dtype))
+        return F.batch_norm(y, None, None, scale, shift, True)
+
+    def step(run: Callable[..., Tensor]) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(run(*given), given, grad)
+
+    def ours(*arguments: Tensor) -> Tensor:
+        return sep_conv_norm(*arguments)[0]
+
+    allowed = 1e-2 if dtype == torch.float32 else 0.1  # cuDNN may take TF32
+    for mine, theirs in zip(step(ours), step(torchs), strict=True):
+        assert (mine - theirs).norm() <= allowed * theirs.norm()
+    compiled = torch.compile(torchs)
+    routes: dict[str, Callable[[], object]] = {
+        "nascore": lambda: step(ours),
+        "eager": lambda: step(torchs),
+        "compile": lambda: step(compiled),
+    }
+    # x in both passes, y, both gradients; what is before the norm is written, and read in both.
+    moved = 8 * x.numel() * x.element_size()
+    what = f"training a separable convolution {kernel}x{kernel}, {list(x.shape)}"
     tell(benchmark, f"{what}, {NAMES[dtype]}", routes, moved)
 
 

@@ -1,43 +1,12 @@
 // nascore._cuda: built where nvcc is found. The kernels, on addresses of the current device and a
 // stream of it: nascore.ops checks the tensors to which they belong.
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
+#include "bindings.hpp"
 
 #include <algorithm>
 #include <cstdint>
-#include <stdexcept>
-#include <string>
-#include <vector>
-
-#include "kernels.hpp"
 
 namespace nascore::cuda {
 namespace {
-
-namespace py = pybind11;
-using Address = std::uintptr_t;
-using Addresses = std::vector<Address>;
-using Release = py::call_guard<py::gil_scoped_release>;
-
-template <class T>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
-
-template <class T>
-std::vector<T*> all_at(const Addresses& addresses) {
-  std::vector<T*> pointers;
-  for (const Address address : addresses) pointers.push_back(at<T>(address));
-  return pointers;
-}
-
-cudaStream_t stream_at(Address stream) { return reinterpret_cast<cudaStream_t>(stream); }
-
-void require(cudaError_t status) {
-  if (status != cudaSuccess) {
-    throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(status));
-  }
-}
 
 void bind_masks(py::module_& m) {
   m.def(
@@ -251,6 +220,7 @@ PYBIND11_MODULE(_cuda, m, pybind11::mod_gil_not_used()) {
         "Bytes of shared memory that a block of sep_conv takes; a launch fails where the device\n"
         "allows less to one block.");
   nascore::cuda::bind_masks(m);
+  nascore::cuda::bind_training(m);
   nascore::cuda::bind_cell<float>(m, "f32");
   nascore::cuda::bind_cell<__half>(m, "f16");
   nascore::cuda::bind_cell<__nv_bfloat16>(m, "bf16");

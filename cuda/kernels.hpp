@@ -95,6 +95,47 @@ cudaError_t sep_conv(const T* x, const float* depthwise, const float* pointwise,
 std::size_t conv_shared(const ConvShape& shape);
 std::size_t sep_conv_shared(const ConvShape& shape);
 
+// Separable convolution and batch norm in training: raw and y [samples, out_height, out_width,
+// out_channels] before and after the norm, and the mean and biased variance [out_channels] by which
+// it goes, those of raw as it was rounded to T. Of `shape`, images are dense, and there is at least
+// one. The workspace is aligned to 16 bytes. The same bits in every run.
+struct Norm {
+  const float* scale;  // [out_channels]
+  const float* shift;
+  float epsilon;
+};
+template <class T>
+cudaError_t sep_conv_norm(const T* x, const float* depthwise, const float* pointwise,
+                          const Norm& norm, const ConvShape& shape, T* raw, T* y, float* mean,
+                          float* variance, float* workspace, cudaStream_t stream);
+
+// In floats.
+std::size_t sep_conv_norm_workspace(const ConvShape& shape);
+
+// The gradients by `grad`, that of y. Other than in the forward pass pointwise is [out_channels,
+// in_channels], as its gradient is; that of depthwise is [in_channels, kernel_h, kernel_w].
+template <class T>
+struct SepConvGradients {
+  T* x;
+  float *depthwise, *pointwise, *scale, *shift;
+};
+template <class T>
+cudaError_t sep_conv_norm_backward(const T* grad, const T* x, const T* raw, const float* mean,
+                                   const float* variance, const float* depthwise,
+                                   const float* pointwise, const Norm& norm, const ConvShape& shape,
+                                   const SepConvGradients<T>& of, float* workspace,
+                                   cudaStream_t stream);
+template <class T>
+std::size_t sep_conv_norm_backward_workspace(const ConvShape& shape);
+
+// Bytes of shared memory that blocks of the backward pass take, by its three kernels: through norm
+// and pointwise convolution, to the pointwise and to the depthwise weights. The first wants 272 for
+// each output channel, as sep_conv wants 256 for each input channel.
+struct BackwardShared {
+  std::size_t through, pointwise, depthwise;
+};
+BackwardShared sep_conv_norm_backward_shared(const ConvShape& shape);
+
 // A whole program (nascore/program.hpp) in one launch. Of the device are `on_device`, which holds
 // the same instructions as `program` of the host, the packed weights, a multiple of 16 bytes, and
 // images [samples, height, width, channels]: float, __half and __nv_bfloat16 with float32 weights

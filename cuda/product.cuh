@@ -68,6 +68,23 @@ class Product {
     __syncthreads();
   }
 
+  // The same of all `channels` of a tile's pixels, tile [kSide * kSide, apart].
+  __device__ void add_tile(const float* tile, int apart, int channels, const float* weights,
+                           int first, const Conv& shape, float* buffer) {
+    const float* const own = tile + (row() * kSide + column()) * apart;
+    add((channels + kChunk - 1) / kChunk, weights, first, shape, buffer, kRows * kSide * apart,
+        [](int step) { return static_cast<std::size_t>(step * kChunk); },
+        [&](int step) {
+          const int left = channels - step * kChunk;
+          return left < kChunk ? left : kChunk;
+        },
+        [&](int step) { return own + step * kChunk; });
+  }
+
+  // The sums of the thread's i-th pixel, and which channels they are, from `first` on.
+  __device__ float4 sum(int i) const { return sums_[i]; }
+  __device__ static int channel() { return static_cast<int>(threadIdx.x) % kQuads * kQuad; }
+
   // y (+)= bias + the product, perhaps a ReLU of it, from output channel `first` on.
   template <class T>
   __device__ void write(const float* bias, const Conv& shape, const Tile& tile, int first,
@@ -108,8 +125,6 @@ class Product {
   }
 
  private:
-  __device__ static int channel() { return static_cast<int>(threadIdx.x) % kQuads * kQuad; }
-
   // Sends kChunk rows and kOuts columns of weights on their way: from `row` and `first` on, where
   // there are `rows`, and 0 beyond.
   __device__ static void fetch(const float* weights, std::size_t row, int rows, int first,

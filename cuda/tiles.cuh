@@ -57,11 +57,11 @@ __host__ __device__ inline int reach(int kernel, const ConvShape& shape) {
   return (kSide - 1) * shape.stride + (kernel - 1) * shape.dilation + 1;
 }
 
-__device__ inline Tile find_tile(const Conv& shape) {
+__device__ inline Tile find_tile(const Conv& shape, unsigned index = blockIdx.x) {
   const unsigned across = tiles_of(shape.out_width), down = tiles_of(shape.out_height);
-  const unsigned strip = blockIdx.x / across;
+  const unsigned strip = index / across;
   Tile tile;
-  tile.column = static_cast<int>(blockIdx.x % across) * kSide;
+  tile.column = static_cast<int>(index % across) * kSide;
   tile.row = static_cast<int>(strip % down) * kSide;
   tile.sample = static_cast<int>(strip / down);
   tile.rows = reach(shape.kernel_h, shape);
@@ -94,10 +94,11 @@ __device__ Vector<T> load_channels(const T* pixel, int channel, int channels, co
 }
 
 // `chunk` channels from `first` on of the tile's input, 0 outside of the image, to
-// to [rows, columns, chunk + kPad]. Two loads of a thread are in flight.
-template <class T>
+// to [rows, columns, chunk + kPad]. Two loads of a thread are in flight. Where `kSpread`, the tile
+// is of the image with spread - 1 zeros between its pixels.
+template <class T, bool kSpread = false>
 __device__ void load_tile(const T* x, const Conv& shape, const Tile& tile, int first, int chunk,
-                          float* to) {
+                          float* to, int spread = 1) {
   constexpr int kAtOnce = 2;
   const int groups = chunk / kLanes<T>, total = tile.rows * tile.columns * groups;
 #pragma unroll 1
@@ -106,9 +107,14 @@ __device__ void load_tile(const T* x, const Conv& shape, const Tile& tile, int f
 #pragma unroll
     for (int u = 0; u < kAtOnce; ++u) {
       const int item = begin + u * kTileThreads, pixel = item / groups;
-      const int row = tile.top + pixel / tile.columns, column = tile.left + pixel % tile.columns;
-      const bool inside =
-          item < total && 0 <= row && row < shape.height && 0 <= column && column < shape.width;
+      int row = tile.top + pixel / tile.columns, column = tile.left + pixel % tile.columns;
+      bool inside = item < total && 0 <= row && 0 <= column;
+      if constexpr (kSpread) {
+        inside = inside && row % spread == 0 && column % spread == 0;
+        row /= spread;
+        column /= spread;
+      }
+      inside = inside && row < shape.height && column < shape.width;
       const std::size_t place =
           inside ? (std::size_t(tile.sample) * std::size_t(shape.height) + std::size_t(row)) *
                            std::size_t(shape.width) +

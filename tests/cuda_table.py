@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cuda_work import BANDWIDTH, BYTES, FLOATS, Work, draws, works
+from cuda_work_training import training
 from nascore import _cuda
 
 ROOT = Path(__file__).parents[1]
@@ -143,8 +144,8 @@ def all_works() -> list[tuple[str, list[Work]]]:
     """By type."""
     return [
         ("", draws()),
-        ("float", works("float")),
-        ("bfloat16", works("__nv_bfloat16")),
+        ("float", [*works("float"), *training("float")]),
+        ("bfloat16", [*works("__nv_bfloat16"), *training("__nv_bfloat16")]),
     ]
 
 
@@ -219,6 +220,10 @@ for the integers of the draws, in whole rounds of blocks. Latency, launches, and
 memory come on top. Types of 16 bits are computed in float32, without tensor cores.
 
 {works}
+
+In training, separable convolutions with batch norm run on the kernels from `sep_conv_norm` on where
+`nascore.networks.modules.SepConv.fused_on_cuda` is set to True. As no device has timed them it is
+False, and torch's run.
 
 ## What a kernel takes of a processor
 

@@ -69,24 +69,33 @@ def _masked_sum(size: int, inputs: int = 8, active: int = 4) -> list[Work]:
     ]
 
 
-def _read(size: int, kernel: int) -> int:
+def read_along(size: int, kernel: int) -> int:
     """Input pixels along one side that all tiles of 8 read, the border included."""
     border = kernel // 2
     tiles = range(0, size, 8)
     return sum(min(first + 8 + border, size) - max(first - border, 0) for first in tiles)
 
 
-def _convolution(name: str, size: int, channels: int) -> Work:
-    samples, side, kernel = 16, 32, 5 if name == "sep_conv" else 3
-    shape = _cuda.ConvShape(
+def shape_of(samples: int, side: int, channels: int, kernel: int) -> _cuda.ConvShape:
+    return _cuda.ConvShape(
         **dict.fromkeys(("height", "width", "out_height", "out_width"), side),
         **dict.fromkeys(("in_channels", "out_channels", "in_stride", "out_stride"), channels),
         **dict.fromkeys(("kernel_h", "kernel_w"), kernel),
         **dict.fromkeys(("pad_top", "pad_left"), kernel // 2),
         samples=samples,
     )
+
+
+def outs_of(channels: int) -> int:
+    """Output channels at once."""
+    return min((64, 32), key=lambda outs: -channels % outs)
+
+
+def _convolution(name: str, size: int, channels: int) -> Work:
+    samples, side, kernel = 16, 32, 5 if name == "sep_conv" else 3
+    shape = shape_of(samples, side, channels, kernel)
     pixels, tiles = samples * side * side, samples * (side // 8) ** 2
-    at_once = min((64, 32), key=lambda outs: -channels % outs)
+    at_once = outs_of(channels)
     outs = channels + -channels % at_once
     if name == "sep_conv":
         weights = kernel**2 * channels + channels**2
@@ -99,7 +108,7 @@ def _convolution(name: str, size: int, channels: int) -> Work:
         done = kernel**2 * -(-channels // 4) * 4 * outs
         shared = _cuda.conv_shared(shape)
     fewest = 2 * pixels * channels * size + 4 * weights
-    read = samples * _read(side, kernel) ** 2 + pixels
+    read = samples * read_along(side, kernel) ** 2 + pixels
     return Work(
         *(
             f"{name}_kernel",

@@ -37,6 +37,17 @@ __all__: list[str] = [
     "sep_conv_bf16",
     "sep_conv_f16",
     "sep_conv_f32",
+    "sep_conv_norm_backward_bf16",
+    "sep_conv_norm_backward_f16",
+    "sep_conv_norm_backward_f32",
+    "sep_conv_norm_backward_shared",
+    "sep_conv_norm_backward_workspace_bf16",
+    "sep_conv_norm_backward_workspace_f16",
+    "sep_conv_norm_backward_workspace_f32",
+    "sep_conv_norm_bf16",
+    "sep_conv_norm_f16",
+    "sep_conv_norm_f32",
+    "sep_conv_norm_workspace",
     "sep_conv_shared",
 ]
 
@@ -383,6 +394,164 @@ def sep_conv_f32(
     """
     y (+)= bias + pointwise of depthwise of x; float32 weights [kernel_h, kernel_w, in_channels]
     and [in_channels, out_channels], bias [out_channels] or 0.
+    """
+
+def sep_conv_norm_backward_bf16(
+    grad: int,
+    x: int,
+    raw: int,
+    mean: int,
+    variance: int,
+    depthwise: int,
+    pointwise: int,
+    scale: int,
+    epsilon: float,
+    shape: ConvShape,
+    of_x: int,
+    of_depthwise: int,
+    of_pointwise: int,
+    of_scale: int,
+    of_shift: int,
+    workspace: int,
+    cuda_stream: int,
+) -> None:
+    """
+    The gradients by grad, that of y: of x, and in float32 of depthwise [in_channels, kernel_h,
+    kernel_w], pointwise [out_channels, in_channels], which is given alike, scale and shift.
+    """
+
+def sep_conv_norm_backward_f16(
+    grad: int,
+    x: int,
+    raw: int,
+    mean: int,
+    variance: int,
+    depthwise: int,
+    pointwise: int,
+    scale: int,
+    epsilon: float,
+    shape: ConvShape,
+    of_x: int,
+    of_depthwise: int,
+    of_pointwise: int,
+    of_scale: int,
+    of_shift: int,
+    workspace: int,
+    cuda_stream: int,
+) -> None:
+    """
+    The gradients by grad, that of y: of x, and in float32 of depthwise [in_channels, kernel_h,
+    kernel_w], pointwise [out_channels, in_channels], which is given alike, scale and shift.
+    """
+
+def sep_conv_norm_backward_f32(
+    grad: int,
+    x: int,
+    raw: int,
+    mean: int,
+    variance: int,
+    depthwise: int,
+    pointwise: int,
+    scale: int,
+    epsilon: float,
+    shape: ConvShape,
+    of_x: int,
+    of_depthwise: int,
+    of_pointwise: int,
+    of_scale: int,
+    of_shift: int,
+    workspace: int,
+    cuda_stream: int,
+) -> None:
+    """
+    The gradients by grad, that of y: of x, and in float32 of depthwise [in_channels, kernel_h,
+    kernel_w], pointwise [out_channels, in_channels], which is given alike, scale and shift.
+    """
+
+def sep_conv_norm_backward_shared(shape: ConvShape) -> tuple[int, int, int]:
+    """
+    Bytes of shared memory that blocks of the backward pass take, by its three kernels: through
+    norm and pointwise convolution, to the pointwise and to the depthwise weights.
+    """
+
+def sep_conv_norm_backward_workspace_bf16(shape: ConvShape) -> int:
+    """
+    How many floats the backward pass wants as its workspace.
+    """
+
+def sep_conv_norm_backward_workspace_f16(shape: ConvShape) -> int:
+    """
+    How many floats the backward pass wants as its workspace.
+    """
+
+def sep_conv_norm_backward_workspace_f32(shape: ConvShape) -> int:
+    """
+    How many floats the backward pass wants as its workspace.
+    """
+
+def sep_conv_norm_bf16(
+    x: int,
+    depthwise: int,
+    pointwise: int,
+    scale: int,
+    shift: int,
+    epsilon: float,
+    shape: ConvShape,
+    raw: int,
+    y: int,
+    mean: int,
+    variance: int,
+    workspace: int,
+    cuda_stream: int,
+) -> None:
+    """
+    raw = pointwise of depthwise of x, y its norm by the batch's float32 mean and biased
+    variance [out_channels]; weights as of sep_conv, scale and shift [out_channels].
+    """
+
+def sep_conv_norm_f16(
+    x: int,
+    depthwise: int,
+    pointwise: int,
+    scale: int,
+    shift: int,
+    epsilon: float,
+    shape: ConvShape,
+    raw: int,
+    y: int,
+    mean: int,
+    variance: int,
+    workspace: int,
+    cuda_stream: int,
+) -> None:
+    """
+    raw = pointwise of depthwise of x, y its norm by the batch's float32 mean and biased
+    variance [out_channels]; weights as of sep_conv, scale and shift [out_channels].
+    """
+
+def sep_conv_norm_f32(
+    x: int,
+    depthwise: int,
+    pointwise: int,
+    scale: int,
+    shift: int,
+    epsilon: float,
+    shape: ConvShape,
+    raw: int,
+    y: int,
+    mean: int,
+    variance: int,
+    workspace: int,
+    cuda_stream: int,
+) -> None:
+    """
+    raw = pointwise of depthwise of x, y its norm by the batch's float32 mean and biased
+    variance [out_channels]; weights as of sep_conv, scale and shift [out_channels].
+    """
+
+def sep_conv_norm_workspace(shape: ConvShape) -> int:
+    """
+    How many floats sep_conv_norm wants as its workspace.
     """
 
 def sep_conv_shared(shape: ConvShape) -> int:

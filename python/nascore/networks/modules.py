@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -92,7 +92,13 @@ class ConvRelu(nn.Module):
 
 
 class SepConv(nn.Module):
-    """ReLU, depthwise convolution, pointwise convolution, batch norm: nothing in between."""
+    """ReLU, depthwise convolution, pointwise convolution, batch norm: nothing in between.
+
+    By the norm of the batch it is one operation, on CUDA where `fused_on_cuda` says so.
+    """
+
+    # Whoever has measured that it pays sets it: the times of docs/cuda.md are predicted, no more.
+    fused_on_cuda: ClassVar[bool] = False
 
     def __init__(self, row: Row, channels: int) -> None:
         super().__init__()
@@ -115,13 +121,19 @@ def _fits_kernel(module: SepConv, x: Tensor) -> bool:
     if x.dim() != 4:
         return False  # signals
     height, width = module.depthwise.kernel_size
-    on_cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    fits = on_cpu and x.dtype == torch.float32 and len(x) > 0
-    return fits and height == width and height % 2 == 1
+    if x.device.type == "cuda":
+        fits = module.fused_on_cuda and module.norm.weight.dtype == torch.float32
+        fits = fits and x.dtype != torch.float64
+    else:
+        fits = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        fits = fits and x.dtype == torch.float32
+    return fits and len(x) > 0 and height == width and height % 2 == 1
 
 
 def _by_batch(module: SepConv, x: Tensor) -> Tensor:
     depthwise, norm = module.depthwise, module.norm
+    if x.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
+        x = x.to(torch.get_autocast_dtype("cuda"))  # as torch's convolutions do; weights stay
     y, mean, variance = sep_conv_norm(
         x,
         depthwise.weight,

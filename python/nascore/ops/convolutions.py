@@ -10,6 +10,8 @@ A program of one instruction each: `nascore.ops.cell` runs many.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -200,6 +202,33 @@ def _conv(
     return y
 
 
+def cuda_shape(
+    x: Tensor, y: Tensor, kernel: Tensor, stride: int, dilation: int, accumulate: bool = False
+) -> Any:
+    """Of dense images, for the kernels of CUDA."""
+    assert cuda is not None
+    samples, channels, height, width = x.shape
+    return cuda.ConvShape(
+        samples=samples,
+        in_channels=channels,
+        in_stride=channels,
+        height=height,
+        width=width,
+        out_channels=y.shape[1],
+        out_stride=y.shape[1],
+        out_height=y.shape[2],
+        out_width=y.shape[3],
+        kernel_h=kernel.shape[2],
+        kernel_w=kernel.shape[3],
+        stride=stride,
+        dilation=dilation,
+        pad_top=_padding(kernel.shape[2], dilation),
+        pad_left=_padding(kernel.shape[3], dilation),
+        relu=True,
+        accumulate=accumulate,
+    )
+
+
 def _conv_cuda(
     x: Tensor,
     depthwise: Tensor | None,
@@ -216,27 +245,8 @@ def _conv_cuda(
         y.copy_(onto)
     if not y.numel():
         return y
-    samples, channels, height, width = x.shape
     first = dense if depthwise is None else depthwise
-    shape = cuda.ConvShape(
-        samples=samples,
-        in_channels=channels,
-        in_stride=channels,
-        height=height,
-        width=width,
-        out_channels=y.shape[1],
-        out_stride=y.shape[1],
-        out_height=y.shape[2],
-        out_width=y.shape[3],
-        kernel_h=first.shape[2],
-        kernel_w=first.shape[3],
-        stride=stride,
-        dilation=dilation,
-        pad_top=_padding(first.shape[2], dilation),
-        pad_left=_padding(first.shape[3], dilation),
-        relu=True,
-        accumulate=onto is not None,
-    )
+    shape = cuda_shape(x, y, first, stride, dilation, onto is not None)
     # As the kernels read them: [h, w, C] and [h, w, C, O].
     scaled = (dense * scale[:, None, None, None]).permute(2, 3, 1, 0).contiguous()
     given = [channels_last(x), scaled, shift.contiguous()]

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from nascore import _core
-from nascore.ops._library import channels_last, library, require, without_gradient
-from nascore.ops.convolutions import checked_output, conv_ref
+from nascore.ops._library import CUDA_TYPES, channels_last, cuda, library, require, without_gradient
+from nascore.ops.convolutions import checked_output, conv_ref, cuda_shape
 
 library.define(
     "sep_conv_norm(Tensor x, Tensor depthwise, Tensor pointwise, Tensor scale, Tensor shift, "
@@ -41,7 +41,8 @@ def sep_conv_norm(
     """y [N, O, H', W'] by the norm of this batch, and its mean and biased variance [O].
 
     The statistics are gathered as the convolution is computed. Everything but these two has a
-    gradient. Raises ValueError where a shape or type does not fit.
+    gradient. All is float32; on CUDA x and y may be float16 or bfloat16. Raises ValueError where a
+    shape or type does not fit.
     """
     y, _, mean, variance = torch.ops.nascore.sep_conv_norm(
         x, depthwise, pointwise, scale, shift, stride, dilation, epsilon
@@ -87,6 +88,23 @@ def _norm_fake(
     return y, torch.empty_like(y), torch.empty_like(scale), torch.empty_like(scale)
 
 
+def _checked(
+    x: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    stride: int,
+    dilation: int,
+    epsilon: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Room for what the operator gives."""
+    found = _norm_fake(x, depthwise, pointwise, scale, shift, stride, dilation, epsilon)
+    y = found[0]
+    require(y.numel() > y.shape[1], f"x: {list(x.shape)} leaves a batch norm less than 2 numbers")
+    return found
+
+
 def _norm(
     x: Tensor,
     depthwise: Tensor,
@@ -97,9 +115,8 @@ def _norm(
     dilation: int,
     epsilon: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    found = _norm_fake(x, depthwise, pointwise, scale, shift, stride, dilation, epsilon)
+    found = _checked(x, depthwise, pointwise, scale, shift, stride, dilation, epsilon)
     y, raw, mean, variance = found
-    require(y.numel() > y.shape[1], f"x: {list(x.shape)} leaves a batch norm less than 2 numbers")
     given = channels_last(x)
     weights = [w.contiguous() for w in (depthwise, pointwise, scale, shift)]
     _core.separable_forward(
@@ -111,6 +128,40 @@ def _norm(
         [raw.data_ptr(), y.data_ptr(), mean.data_ptr(), variance.data_ptr()],
     )
     return found
+
+
+def _norm_cuda(
+    x: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    stride: int,
+    dilation: int,
+    epsilon: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    assert cuda is not None
+    found = _checked(x, depthwise, pointwise, scale, shift, stride, dilation, epsilon)
+    y, raw, mean, variance = found
+    shape = cuda_shape(x, y, depthwise, stride, dilation)
+    # As the kernels read them: [k, k, C] and [C, O].
+    turned = pointwise[:, :, 0, 0].t().contiguous()
+    given = [channels_last(x), _by_tap(depthwise), turned, scale.contiguous(), shift.contiguous()]
+    workspace = scale.new_empty(cuda.sep_conv_norm_workspace(shape))
+    kernel = getattr(cuda, f"sep_conv_norm_{CUDA_TYPES[x.dtype]}")
+    with torch.cuda.device(x.device):
+        kernel(
+            *(t.data_ptr() for t in given),
+            epsilon,
+            shape,
+            *(t.data_ptr() for t in (raw, y, mean, variance, workspace)),
+            torch.cuda.current_stream().cuda_stream,
+        )
+    return found
+
+
+def _by_tap(depthwise: Tensor) -> Tensor:
+    return depthwise[:, 0].permute(1, 2, 0).contiguous()
 
 
 def _gradients(
@@ -167,6 +218,44 @@ def _backward(
     return found
 
 
+def _backward_cuda(
+    grad: Tensor,
+    x: Tensor,
+    raw: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    scale: Tensor,
+    stride: int,
+    dilation: int,
+    epsilon: float,
+) -> tuple[Tensor, ...]:
+    assert cuda is not None
+    for name, of_y in ("grad", grad), ("raw", raw):
+        require(of_y.dtype == x.dtype, f"{name}: expected {x.dtype}, got {of_y.dtype}")
+    require(grad.shape == raw.shape, f"grad: expected {list(raw.shape)}, got {list(grad.shape)}")
+    found = _gradients(x, depthwise, pointwise, scale)
+    if not grad.numel():
+        return tuple(t.zero_() for t in found)
+    shape = cuda_shape(x, raw, depthwise, stride, dilation)
+    given = [channels_last(t) for t in (grad, x, raw)]
+    given += [mean.contiguous(), variance.contiguous(), _by_tap(depthwise)]
+    given += [pointwise.contiguous(), scale.contiguous()]
+    name = CUDA_TYPES[x.dtype]
+    floats = getattr(cuda, f"sep_conv_norm_backward_workspace_{name}")(shape)
+    workspace = scale.new_empty(floats)
+    with torch.cuda.device(x.device):
+        getattr(cuda, f"sep_conv_norm_backward_{name}")(
+            *(t.data_ptr() for t in given),
+            epsilon,
+            shape,
+            *(t.data_ptr() for t in (*found, workspace)),
+            torch.cuda.current_stream().cuda_stream,
+        )
+    return found
+
+
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     x, depthwise, pointwise, scale, _, *ctx.settings = inputs
     _, raw, mean, variance = output
@@ -181,6 +270,9 @@ def _differentiate(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, .
 
 library.impl("sep_conv_norm", _norm, "CPU")
 library.impl("sep_conv_norm_backward", _backward, "CPU")
+if cuda is not None:
+    library.impl("sep_conv_norm", _norm_cuda, "CUDA")
+    library.impl("sep_conv_norm_backward", _backward_cuda, "CUDA")
 torch.library.register_fake("nascore::sep_conv_norm", _norm_fake, lib=library)
 torch.library.register_fake("nascore::sep_conv_norm_backward", _backward_fake, lib=library)
 torch.library.register_autograd(
