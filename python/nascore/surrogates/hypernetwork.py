@@ -112,7 +112,7 @@ class HyperNetwork(nn.Module):
             torch.manual_seed(seed)
             self.kinds = nn.Embedding(sum(KINDS), d)  # one-hot numbers, times a matrix
             if design.one_hot:  # which is then the identity
-                self.kinds = nn.Embedding.from_pretrained(torch.eye(sum(KINDS), d), freeze=True)
+                self.kinds.weight = nn.Parameter(torch.eye(sum(KINDS), d), requires_grad=False)
             self.shapes = nn.ModuleList(
                 nn.Embedding(n, d // 4) for n in (SHAPES if design.shapes else ())
             )
