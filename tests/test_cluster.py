@@ -223,6 +223,7 @@ def test_workers_share_the_clusters_gpus(cluster: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_ten_thousand_evaluations(cluster: Any, tmp_path: Path) -> None:
     search = many(10_000)
     with (
