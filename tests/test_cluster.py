@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nascore.search import RayWorkers, Store
-from nascore.trial import Job
+from nascore.agents.random import Random
+from nascore.search import AskTell, RayWorkers, Search, Store
+from nascore.spaces import ChoicesSpace
+from nascore.trial import Evaluation, Job
 from test_faults import told, wait_for
-from toys import SPACE, Probe, ToyEvaluator, toy_search
+from toys import SPACE, Probe, ToyEvaluator, accuracy, toy_search
 
 ray = pytest.importorskip("ray")
 JOBS = [Job(i, SPACE.architecture((i % 4, 0, 0)), i) for i in range(8)]
@@ -152,14 +156,81 @@ def test_a_search_whose_driver_was_killed_goes_on(cluster: Any, tmp_path: Path) 
         assert store.pending(0) == []
 
 
+def many(trials: int, evaluator: ToyEvaluator | None = None) -> Search:
+    """A search that hardly ever repeats an architecture."""
+    agent = Random(ChoicesSpace((10,) * 8), 0)
+    stage = AskTell(agent, evaluator or ToyEvaluator(), accuracy, trials)
+    return Search("toy", {}, "toy", 0, [stage])
+
+
+@dataclass(frozen=True)
+class Company(ToyEvaluator):
+    """Each but the last of `trials` waits until another one runs beside it, and says if one did.
+
+    And on which of the cluster's GPUs it ran, where it has been given one.
+    """
+
+    trials: int = 0
+
+    def evaluate(self, jobs: Sequence[Job]) -> list[Evaluation]:
+        assert self.marks is not None
+        [job], [found] = jobs, ToyEvaluator().evaluate(jobs)
+        mine = self.marks / f"running-{job.number}"
+        mine.touch()
+        (self.marks / f"begun-{job.number}").touch()
+        end = time.monotonic() + 60
+        while not (company := any(self.marks.glob(f"{job.number}-met-*"))):
+            for other in set(self.marks.glob("running-*")) - {mine}:
+                company = True  # and the other one hears of it, should it look too late
+                (self.marks / f"{other.name[8:]}-met-{job.number}").touch()
+            last = len(list(self.marks.glob("begun-*"))) == self.trials
+            if company or last or time.monotonic() > end:
+                break
+            time.sleep(0.01)
+        mine.unlink()
+        gpus = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+        metrics = {"company": float(company or last), "gpu": float(gpus[0] if gpus else -1)}
+        return [replace(found, metrics={**found.metrics, **metrics})]
+
+
 def test_in_arrival_order_no_worker_waits_and_staleness_is_told(
     workers: RayWorkers, tmp_path: Path
 ) -> None:
-    with Store.create(tmp_path / "run", toy_search(30).meta) as store:
-        trials = list(
-            toy_search(30, ToyEvaluator(sleep_s=0.01)).run(store, workers, order="arrival")
-        )
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    search = many(30, Company(marks=marks, trials=30))
+    with Store.create(tmp_path / "run", search.meta) as store:
+        trials = list(search.run(store, workers, order="arrival"))
         staleness = store.staleness()
     assert sorted(t.number for t in trials) == list(range(30))
+    assert all(t.metrics["company"] for t in trials)
     assert len(staleness) == 30
     assert max(staleness) >= 1
+
+
+def test_workers_share_the_clusters_gpus(cluster: Any, tmp_path: Path) -> None:
+    """One that is there in name alone: torch is not asked for it where it has none."""
+    node = cluster.add_node(num_cpus=2, num_gpus=1)
+    cluster.wait_for_nodes()
+    try:
+        with RayWorkers(2, cluster.address) as workers:
+            evaluator = Company(marks=tmp_path, trials=3)
+            answers = [workers.submit(evaluator, job) for job in JOBS[:2]]
+            metrics = [answer.result().metrics for answer in answers]
+    finally:
+        cluster.remove_node(node)
+    assert [(m["gpu"], m["company"]) for m in metrics] == [(0, 1)] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_ten_thousand_evaluations(cluster: Any, tmp_path: Path) -> None:
+    search = many(10_000)
+    with (
+        RayWorkers(2, cluster.address) as workers,
+        Store.create(tmp_path / "run", search.meta) as store,
+    ):
+        trials = list(search.run(store, workers, order="arrival"))
+    alone = list(many(10_000))
+    assert len({t.architecture.hash for t in alone}) > 9_990
+    assert sorted(trials, key=lambda t: t.number) == alone

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 import evaluator_kit
-from nascore import tasks
+import method_kit
+from nascore import methods, tasks
+from nascore.agents.compression import ActorCritic
 from nascore.evaluators.distill import DistillEvaluator
-from nascore.networks import Recipe
+from nascore.networks import Recipe, build_net
 from nascore.networks.distillation import (
     Distillation,
     Taught,
@@ -107,3 +109,25 @@ def test_students_are_trained_and_refused(tmp_path: Path, monkeypatch) -> None:
         judge.evaluate([Job(0, small, 1, files=tmp_path / "nowhere")])
     with pytest.raises(RunError, match="run's folder"):
         judge.evaluate([Job(0, small, 1)])
+
+
+def test_a_vgg_is_compressed_by_an_actor_and_a_critic_with_soft_targets_and_labels() -> None:
+    settings = (
+        *("teacher=vgg", "blocks=(1,1)", "widths=(12,16)", "trials=6", "batch=3"),
+        *("learner=actor_critic", "distillation.loss=soft", "distillation.temperature=4"),
+        *("distillation.hard=0.3", *method_kit.QUICK["n2n"]),
+    )
+    config = methods.with_settings(methods.config("n2n"), settings)
+    search = methods.build("n2n", tasks.load("digits", limit_train=300), config, 1)
+    teach, removal, shrinkage, final = search.stages
+    assert "max_pool" in str(build_net(WholeNet().expand(teach.architecture, (1, 8, 8), 10)))
+    assert isinstance(removal.agent(teach.architecture), ActorCritic)
+    assert isinstance(shrinkage.agent(teach.architecture), ActorCritic)
+    for stage in (removal, shrinkage, final):
+        assert stage.evaluator.distillation == Distillation("soft", 4.0, 0.3)
+    trials = list(search)
+    assert [t.number for t in trials] == list(range(search.trials))
+    good = [t for t in trials if t.evaluation.ok]
+    assert any(t.evaluation.fidelity == "proxy" for t in good)
+    assert trials[-1].evaluation.ok
+    assert trials[-1].evaluation.fidelity == "full"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 import evaluator_kit
 from nascore import methods, tasks
@@ -95,6 +96,18 @@ def test_a_step_sees_as_many_architectures_as_the_meta_batch_has() -> None:
     drawn = [next(random_architectures(SumDagSpace(5), 0, number)) for number in range(6)]
     assert len({architecture.hash for architecture in drawn}) == 6
     assert drawn == [next(random_architectures(SumDagSpace(5), 0, n)) for n in range(6)]
+
+
+def test_the_loss_of_a_step_is_the_mean_over_its_architectures() -> None:
+    several = training(meta_batch=3, recipe=replace(RECIPE, clip=None))
+    nets, hyper = several._networks(0), several.hyper
+    x, y = torch.randn(8, *TASK.shape), torch.arange(8)
+    losses = [cross_entropy(network(x), y) for network in hyper(nets)]
+    assert len({loss.item() for loss in losses}) == 3
+    wanted = torch.autograd.grad(sum(losses) / 3, list(hyper.parameters()))
+    torch.testing.assert_close(several._step(nets, x, y), sum(losses).detach() / 3)
+    for parameter, gradient in zip(hyper.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
 
 
 def test_what_cannot_be_built_is_drawn_anew() -> None:

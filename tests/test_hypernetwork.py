@@ -29,7 +29,7 @@ from nascore.spaces import (
 )
 from nascore.surrogates.decoders import Decoder, fan_in_scale, tiled
 from nascore.surrogates.hypernetwork import Design, HyperNetwork
-from nascore.surrogates.net_graphs import NetGraphs, pack
+from nascore.surrogates.net_graphs import KINDS, NetGraphs, pack
 
 GHN = Design(width=16, message_width=8, passes=1, hidden=8, channels=8, kernel=3)
 GHN2 = replace(Design.ghn2(), width=16, message_width=8, channels=8, kernel=5)
@@ -164,6 +164,34 @@ def test_wiring_counts_and_numbering_does_not(design: Design) -> None:
     torch.testing.assert_close(one(IMAGES), two(IMAGES), atol=1e-5, rtol=1e-4)
 
 
+def test_a_node_starts_from_its_operation_and_from_its_shapes_where_they_count() -> None:
+    block = dag((*CONV, 0), (*SEP, 1), (*ADD, 2))
+    nets = [
+        net_of(block),
+        net_of(block, replace(SMALL, widths=(4, 12))),
+        net_of(dag((*CONV, 0), (17, 3, 2, 1), (*ADD, 2))),  # dilated
+    ]
+    told = {}
+    for design in (PLAIN, replace(PLAIN, shapes=True)):
+        embeddings, node_of = HyperNetwork(design).embed(nets)
+        plain, wide, dilated = (embeddings[list(nodes)] for nodes in node_of)
+        assert not torch.allclose(plain, dilated)
+        told[design.shapes] = not torch.allclose(plain, wide)
+    assert told == {False: False, True: True}
+
+
+def test_operations_may_be_one_hot() -> None:
+    design = replace(PLAIN, width=sum(KINDS), one_hot=True)
+    hyper = HyperNetwork(design, seed=1)
+    net = random_nets(1)[0]
+    graphs = pack([net], stacked=False)
+    start = hyper.kinds(graphs.kinds + hyper.offsets).sum(1)
+    assert (start.sum(1) == len(KINDS)).all()
+    assert set(start.flatten().tolist()) == {0, 1}
+    assert len(start.unique(dim=0)) == len(graphs.kinds.unique(dim=0)) > 3
+    torch.testing.assert_close(hyper.embed([net])[0], slow(hyper, net), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("passing", [True, False])
 def test_a_block_hears_of_the_one_before_it_only_where_that_is_passed_on(passing: bool) -> None:
     hyper = HyperNetwork(replace(GHN, passing=passing))
@@ -271,6 +299,7 @@ def test_fan_in_scales_weights_and_bounds_the_others() -> None:
         replace(GHN, schedule="synchronous"),
         replace(GHN, decoder="conv"),
         replace(GHN2, stacked=True),
+        replace(GHN, width=64, one_hot=True),
     ],
 )
 def test_gradients_reach_everything_and_a_network_has_no_parameters(design: Design) -> None:
@@ -282,6 +311,8 @@ def test_gradients_reach_everything_and_a_network_has_no_parameters(design: Desi
     labels = torch.arange(6)
     torch.autograd.backward(sum(cross_entropy(net(IMAGES), labels) for net in networks))
     for name, parameter in hyper.named_parameters():
+        if design.one_hot and name == "kinds.weight":  # a constant
+            continue
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all()
         assert parameter.grad.abs().sum() > 0, name
@@ -333,6 +364,7 @@ def test_a_seed_fixes_the_hypernetwork() -> None:
         ({"passes": 0}, "passes=0 must be at least 1"),
         ({"longest": -1}, "longest=-1 must be 0 or more"),
         ({"width": 6, "shapes": True}, "width=6 must be a multiple of 4"),
+        ({"one_hot": True}, "width=32 must be .* or more with one_hot"),
         ({"schedule": "backwards"}, "unknown schedule 'backwards'"),
         ({"decoder": "rnn"}, "unknown decoder 'rnn'"),
     ],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 from nascore import _core
 from nascore.search import AskTell, InProcess, Pool, RunError, Search, Store
 from nascore.trial import Evaluation, Evaluator, Job, Proposal, Trial
-from toys import ToyAgent, ToyEvaluator, accuracy, toy_search
+from toys import SPACE, ToyAgent, ToyEvaluator, accuracy, toy_search
 
 SHAPES = [
     {"batch": 1, "in_flight": 0},
@@ -89,6 +90,58 @@ def test_arrival_order_tells_at_once_and_keeps_all_workers_busy(pool: Pool, tmp_
     assert told.index(0) >= 10  # nobody waited for it
     asks = [i for i, (kind, _) in enumerate(calls(search)) if kind == "ask"]
     assert asks[:4] == [0, 1, 2, 3]
+
+
+@dataclass
+class Repeating(ToyAgent):
+    """Proposes one architecture `times`, then others; counts what it proposed until it was told."""
+
+    times: int
+    asked: int = 0
+    unheard: int = 0
+    heard: bool = False
+
+    def ask(self, n: int) -> list[Proposal]:
+        self.asked += n
+        self.unheard += 0 if self.heard else n
+        code = (0, 0, 0) if self.asked <= self.times else (1, self.asked % 4, 0)
+        return [Proposal(SPACE.architecture(code), code)] * n
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        self.heard = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        pass
+
+
+def test_in_arrival_order_no_worker_waits_for_what_is_repeated(pool: Pool) -> None:
+    """The first trial ends when another one runs, which is proposed after repeats of the first."""
+    came = threading.Event()
+
+    class Waiting(ToyEvaluator):
+        def evaluate(self, jobs: Any) -> list[Evaluation]:
+            if jobs[0].number:
+                came.set()
+            elif not came.wait(20):
+                raise TimeoutError("workers had nothing to do")
+            return super().evaluate(jobs)
+
+    stage = AskTell(Repeating(6), Waiting(), accuracy, TRIALS)
+    trials = list(Search("toy", {}, "toy", 0, [stage]).run(executor=pool, order="arrival"))
+    assert sorted(t.number for t in trials) == list(range(TRIALS))
+    assert [t.number for t in trials if t.repeat_of == 0] == [1, 2, 3, 4, 5]
+
+
+def test_an_agent_of_one_idea_hears_of_it_before_the_search_is_over(pool: Pool) -> None:
+    agent = Repeating(100)
+    stage = AskTell(agent, ToyEvaluator(sleep_s=0.1), accuracy, 100)
+    assert (
+        len(list(Search("toy", {}, "toy", 0, [stage]).run(executor=pool, order="arrival"))) == 100
+    )
+    assert agent.unheard == 8  # one at work, and others of which four count as if they were
 
 
 def test_repeats_take_the_stored_result(tmp_path: Path, pool: Pool) -> None:

@@ -88,6 +88,14 @@ def test_a_trial_says_what_was_removed(tmp_path: Path) -> None:
     load_model(tmp_path / "model")
 
 
+def test_masks_may_be_drawn_each_by_itself() -> None:
+    [k_of_n], [each] = (list(search(f"sampling={s}", "trials=1")) for s in ("k_of_n", "bernoulli"))
+    assert k_of_n.evaluation.ok
+    assert each.evaluation.ok
+    assert k_of_n.metrics["val_loss"] != each.metrics["val_loss"]
+    assert [len(reads) for reads in each.architecture.code] == [1, 2]  # the largest, all the same
+
+
 def test_a_training_that_diverges_is_a_failed_trial() -> None:
     trials = list(search("learn.lr=1e30", "floor=-1.0", "trials=1"))
     assert [(t.evaluation.status, t.reward) for t in trials] == [("not finite", -1.0)]

@@ -6,10 +6,11 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 
 from cli_kit import SETTINGS, nascore
 from nascore.search import RunError, Store
-from toys import ToyEvaluator, toy_search
+from toys import toy_search
 
 
 def _programs() -> Path | None:
@@ -74,33 +75,51 @@ def test_a_run_is_the_same_as_in_memory(server: str) -> None:
     assert best == max(everything, key=lambda t: t.rank)
 
 
-def test_two_runs_are_written_at_once_and_read_meanwhile(server: str) -> None:
-    failures: list[BaseException] = []
+# A process of a team: it stops half-way until a line comes, and goes on.
+WRITER = """
+import sys
+from itertools import islice
+from nascore.search import Store
+from toys import ToyEvaluator, toy_search
+search = toy_search(40, ToyEvaluator(sleep_s=0.02), seed=int(sys.argv[2]))
+with Store.create(sys.argv[1], search.meta) as store:
+    running = search.run(store)
+    print(len(list(islice(running, 20))), flush=True)
+    sys.stdin.readline()
+    list(running)
+"""
 
-    def write(name: str, seed: int) -> None:
-        try:
-            search = toy_search(40, ToyEvaluator(sleep_s=0.01), seed=seed)
-            with Store.create(f"{server}#{name}", search.meta) as store:
-                list(search.run(store))
-        except BaseException as error:
-            failures.append(error)
 
-    threads = [threading.Thread(target=write, args=(f"team-{i}", i)) for i in (1, 2)]
-    seen = set()
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads):
-        for i in (1, 2):
-            try:
-                with Store.open(f"{server}#team-{i}") as store:
-                    seen.add((i, len(store.trials())))
-            except RunError:  # it is being made
-                time.sleep(0.01)
-    assert not failures
-    assert all(any(run == i and 0 < n < 40 for run, n in seen) for i in (1, 2))
-    for i in (1, 2):
-        with Store.open(f"{server}#team-{i}") as store:
-            assert store.trials() == list(toy_search(40, seed=i))
+def test_two_processes_write_at_once_and_their_runs_are_shown_meanwhile(server: str) -> None:
+    urls = [f"{server}#team-{i}" for i in (1, 2)]
+    command = [sys.executable, "-c", WRITER]
+    here = {"cwd": Path(__file__).parent, "stderr": subprocess.STDOUT, "text": True}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    writers = [
+        subprocess.Popen([*command, url, str(seed)], **here, **pipes)
+        for seed, url in enumerate(urls, 1)
+    ]
+
+    def shown() -> list[int]:
+        done = [nascore("show", url, "--json") for url in urls]
+        assert [d.err for d in done] == ["", ""]
+        return [len(json.loads(d.out)["trials"]) for d in done]
+
+    with ExitStack() as stack:
+        for writer in writers:
+            stack.enter_context(writer)
+            stack.callback(writer.kill)
+        assert [writer.stdout.readline() for writer in writers] == ["20\n"] * 2
+        assert all(20 <= n <= 21 for n in shown())
+        for writer in writers:
+            writer.stdin.write("\n")
+            writer.stdin.flush()
+        while any(writer.poll() is None for writer in writers):
+            assert all(20 <= n <= 40 for n in shown())
+        assert [(w.stdout.read(), w.returncode) for w in writers] == [("", 0)] * 2
+    for seed, url in enumerate(urls, 1):
+        with Store.open(url) as store:
+            assert store.trials() == list(toy_search(40, seed=seed))
 
 
 def test_a_run_has_one_writer(server: str) -> None:

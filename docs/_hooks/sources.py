@@ -286,6 +286,7 @@ SOURCES: dict[str, dict[str, str]] = {
         "dag.skeleton": "section 5.1.1",
         "dag.skeleton.stem": CHOICE,
         "design": "section 5.1.1",
+        "design.one_hot": "section 4.2 has both",
         "design.schedule": "equation 15",
         "design.stacked": "equations 12 to 14",
         "design.passing": "equations 12 to 14",

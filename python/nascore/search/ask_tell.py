@@ -136,7 +136,11 @@ class _Session:
             return False
         if self.run.order == "fixed":
             return self.untold <= self.stage.in_flight
-        return self.untold < max(self.stage.in_flight + 1, self.run.executor.workers)
+        wanted = max(self.stage.in_flight + 1, self.run.executor.workers)
+        # What waits for a running trial that it repeats keeps no worker busy, so others are asked
+        # for; but an agent that proposes nothing else must hear of it at last.
+        waiting = sum(map(len, self.repeats.values()))
+        return self.untold - min(waiting, wanted) < wanted
 
     def _ask(self) -> None:
         store, evaluator = self.run.store, self.stage.evaluator

@@ -112,7 +112,7 @@ def _evaluate(boxed: list[Any], gpu_share: float, job: Job) -> Evaluation:
     name = reference.hex()
     if name not in _known:
         torch.set_num_threads(1)
-        if gpu_share:
+        if gpu_share and torch.cuda.is_available():  # Ray believes what its nodes declare
             torch.cuda.set_per_process_memory_fraction(gpu_share)
         _known.clear()
         _known[name] = ray.get(reference)

@@ -35,6 +35,7 @@ class Design:
     """
 
     width: int = 32  # D, of the embeddings
+    one_hot: bool = False  # nodes start from their operation's one-hot numbers, else embeddings
     message_width: int = 32  # hidden units of a message
     passes: int = 5  # T
     schedule: Schedule = "forward-backward"
@@ -75,6 +76,10 @@ class Design:
                 raise ValueError(f"design: {name}={getattr(self, name)} must be at least 1")
         if self.longest < 0:
             raise ValueError(f"design: longest={self.longest} must be 0 or more")
+        if self.one_hot and self.width < sum(KINDS):
+            raise ValueError(
+                f"design: width={self.width} must be {sum(KINDS)} or more with one_hot"
+            )
         if self.shapes and self.width % 4:
             raise ValueError(f"design: width={self.width} must be a multiple of 4 with shapes")
 
@@ -106,6 +111,8 @@ class HyperNetwork(nn.Module):
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
             self.kinds = nn.Embedding(sum(KINDS), d)  # one-hot numbers, times a matrix
+            if design.one_hot:  # which is then the identity
+                self.kinds.weight = nn.Parameter(torch.eye(sum(KINDS), d), requires_grad=False)
             self.shapes = nn.ModuleList(
                 nn.Embedding(n, d // 4) for n in (SHAPES if design.shapes else ())
             )
