@@ -13,15 +13,18 @@ namespace nascore::kernels {
 namespace {
 
 constexpr std::int64_t kSerial = 1 << 20;  // multiply-adds below which a team costs more
+constexpr std::size_t kLine = 64;          // bytes
 constexpr std::int64_t kKept = 1 << 24;    // floats of room that a thread keeps between calls
 
-// A thread's own memory, which its next call finds again.
+// A thread's own memory, which its next call finds again: whole cache lines, since vectors that lie
+// across two of them are slow.
 class Workspace {
  public:
   float* of(std::int64_t floats) {
     if (floats > size_) {
       clear();  // first, so that a failure leaves nothing of the old size
-      memory_.reset(new float[static_cast<std::size_t>(floats)]);
+      memory_.reset(static_cast<float*>(::operator new[](
+          static_cast<std::size_t>(floats) * sizeof(float), std::align_val_t{kLine})));
       size_ = floats;
     }
     return memory_.get();
@@ -36,7 +39,10 @@ class Workspace {
     size_ = 0;
   }
 
-  std::unique_ptr<float[]> memory_;
+  struct Free {
+    void operator()(float* memory) const { ::operator delete[](memory, std::align_val_t{kLine}); }
+  };
+  std::unique_ptr<float[], Free> memory_;
   std::int64_t size_ = 0;
 };
 thread_local Workspace buffers, scratch;

@@ -90,7 +90,7 @@ void pool(const Work& work) {
   for (int y = work.first; y < work.last; ++y) {
     const int top = std::max(y * at.stride - at.pad_top, 0);
     const int bottom = std::min(y * at.stride - at.pad_top + at.kernel_height, at.in_height);
-    for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {
+    for (std::int64_t c = 0; c < at.out_channels; c += kVector) {
       const std::int64_t wanted = at.out_channels - c;
       const float* const from = work.from + top * row + c;
       const auto some = [&](const auto& read) {
@@ -99,7 +99,7 @@ void pool(const Work& work) {
         slides ? pool_row<kMax>(at, from, rows, c, to, read)
                : pool_any<kMax>(at, from, rows, c, to, read);
       };
-      if (wanted >= kLanes) {
+      if (wanted >= kVector) {
         some([](const float* x) { return load(x); });
       } else {
         some([=](const float* x) { return load(x, wanted); });
@@ -125,10 +125,13 @@ void copy(const Work& work) {
       const std::int64_t column = same ? x : nearest(x, at.in_width, at.out_width);
       const float* const from = work.from + (row * at.in_width + column) * at.from_stride;
       float* const to = pixel_of(work, y, x);
-      for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {
+      for (std::int64_t c = 0; c < at.out_channels; c += kVector) {
         Vector value = load(from + c, at.out_channels - c);
         if (at.relu) value = relu(value);
-        if (scale != nullptr) value = value * load(scale + c) + load(shift + c);
+        if (scale != nullptr) {
+          const std::int64_t left = at.out_channels - c;
+          value = value * load_padded(scale + c, left) + load_padded(shift + c, left);
+        }
         write(at, to, c, value);
       }
     }
@@ -145,7 +148,7 @@ void pad(const Work& work) {
       const float* const from =
           work.from + (std::int64_t{row} * at.in_width + column) * at.from_stride;
       float* const to = pixel_of(work, y, x);
-      for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {
+      for (std::int64_t c = 0; c < at.out_channels; c += kVector) {
         write(at, to, c, inside ? load(from + c, at.out_channels - c) : Vector{});
       }
     }
@@ -166,7 +169,7 @@ void global_pool(const Work& work) {
   const Instruction& at = *work.instruction;
   const std::int64_t pixels = std::int64_t{at.in_height} * at.in_width;
   const float share = 1.0f / static_cast<float>(pixels);
-  for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {
+  for (std::int64_t c = 0; c < at.out_channels; c += kVector) {
     Vector sum{};
     for (std::int64_t i = 0; i < pixels; ++i) {
       const Vector value = load(work.from + i * at.from_stride + c, at.in_channels - c);
@@ -181,7 +184,7 @@ void statistics(const Work& work, double* sums) {
   double* const squares = sums + at.in_channels;
   for (int y = 0; y < at.in_height; ++y) {
     const float* const row = work.from + std::int64_t{y} * at.in_width * at.from_stride;
-    for (std::int64_t c = 0; c < at.in_channels; c += kLanes) {
+    for (std::int64_t c = 0; c < at.in_channels; c += kVector) {
       // Of a row's distances from its first pixel: floats will do, and a large mean cancels
       // nothing.
       const Vector pivot = load(row + c, at.in_channels - c);
@@ -191,7 +194,7 @@ void statistics(const Work& work, double* sums) {
         sum += value;
         square += value * value;
       }
-      for (int lane = 0; lane < kLanes && c + lane < at.in_channels; ++lane) {
+      for (int lane = 0; lane < kVector && c + lane < at.in_channels; ++lane) {
         const double first = double(pivot[lane]), total = double(sum[lane]) + at.in_width * first;
         sums[c + lane] += total;
         squares[c + lane] += double(square[lane]) + first * (double(sum[lane]) + total);
