@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nascore import _core
 from nascore.networks.build import Network
 from nascore.networks.modules import FactorizedReduce, SepConv
-from nascore.ops.cell import cell, run_program
+from nascore.ops.cell import Runner, cell
 
 _CONVOLUTION, _SEPARABLE, _COPY = map(_core.KERNELS.index, ("conv", "sep_conv", "copy"))
 
@@ -50,6 +50,7 @@ class Fused(nn.Module):
         self.given = program.inputs
         self.shapes = [size for shape in program.outputs for size in shape]
         self.program = torch.from_numpy(instructions)  # stays on the CPU, which reads it too
+        self.runner = Runner(self.program, program.inputs, program.outputs)
         self.register_buffer("on_device", self.program, persistent=False)
         self.register_buffer("weights", packed)
 
@@ -58,16 +59,15 @@ class Fused(nn.Module):
 
         Raises ValueError for images of other shapes than the network's.
         """
-        for x, wanted in zip(images, self.given, strict=True):
-            if tuple(x.shape[1:]) != wanted:
-                raise ValueError(f"images: expected [n, C, H, W] of {wanted}, got {list(x.shape)}")
         weights: Any = self._buffers["weights"]  # a module's attributes are slow to find
         # Torch's dispatcher takes longer than a small cell does; what traces has to see it.
         is_traced: Any = torch.jit.is_tracing  # type: ignore[attr-defined]  # it is public
-        if weights.is_cuda or torch.compiler.is_compiling() or is_traced():
-            found = cell(images, self.program, weights, self.shapes, self.on_device)
-        else:
-            found = run_program(images, self.program, weights, self.shapes)
+        if not (weights.is_cuda or torch.compiler.is_compiling() or is_traced()):
+            return self.runner(images, weights)
+        for x, wanted in zip(images, self.given, strict=True):
+            if tuple(x.shape[1:]) != wanted:
+                raise ValueError(f"images: expected [n, C, H, W] of {wanted}, got {list(x.shape)}")
+        found = cell(images, self.program, weights, self.shapes, self.on_device)
         return [y.flatten(1) if y.shape[2] == y.shape[3] == 1 else y for y in found]
 
     def forward(self, *images: Tensor) -> Tensor:
