@@ -108,16 +108,17 @@ void tile(const float* const* pixels, const Taps& taps, const Panels& panels, co
       }
     }
   }
+  const Target how = target;  // a copy, which no vector that is stored can change
 #pragma GCC unroll 16
   for (int p = 0; p < P; ++p) {
-    float* pixel = to + p * target.stride;
+    float* pixel = to + p * how.stride;
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       const std::int64_t wanted = channels - v * kVector;
       if (wanted <= 0) continue;
       Vector sum = sums[p][v];
-      if (target.accumulate) sum += load(pixel + v * kVector, wanted);
-      if (target.relu) sum = relu(sum);
+      if (how.accumulate) sum += load(pixel + v * kVector, wanted);
+      if (how.relu) sum = relu(sum);
       store(pixel + v * kVector, sum, wanted);
     }
   }
@@ -231,31 +232,37 @@ Tile tile_of(const Instruction& at) {
   return nullptr;
 }
 
-template <int P>
-Tile tile_of(const Instruction& at, std::int64_t wanted) {
-  constexpr bool kHalves = kVector > kLanes;
-  return kHalves && wanted <= kLanes ? tile_of<P, kHalves>(at) : tile_of<P, false>(at);
-}
+// The tiles of a kernel, of whole vectors and of half ones; null where only `depthwise_pixel` does.
+struct Tiles {
+  Tile wide[2], narrow[2];
+
+  explicit Tiles(const Instruction& at)
+      : wide{tile_of<8, false>(at), tile_of<8, kHalves>(at)},
+        narrow{tile_of<4, false>(at), tile_of<4, kHalves>(at)} {}
+
+  static constexpr bool kHalves = kVector > kLanes;
+};
 
 // One row of `width` output pixels, vector by vector so that what lies under it stays in the cache.
-inline void depthwise_row(const Instruction& at, const float* from, std::int64_t row,
-                          std::int64_t channels, const float* weights, float* to, int width) {
+inline void depthwise_row(const Instruction& at, const Tiles& tiles, const float* from,
+                          std::int64_t row, std::int64_t channels, const float* weights, float* to,
+                          int width) {
   const std::int64_t step = at.stride * channels;
   for (std::int64_t c = 0; c < channels; c += kVector) {
     const std::int64_t wanted = channels - c;
-    const Tile wide = tile_of<8>(at, wanted), narrow = tile_of<4>(at, wanted);
+    const bool half = wanted <= kLanes;
     const float *x = from + c, *const w = weights + c;
     float* out = to + c;
     int left = width;
-    const auto tiles = [&](Tile tile, int pixels) {
+    const auto run = [&](Tile tile, int pixels) {
       for (; tile != nullptr && left >= pixels; left -= pixels) {
         tile(x, row, channels, w, out);
         x += pixels * step;
         out += pixels * channels;
       }
     };
-    tiles(wide, 8);
-    tiles(narrow, 4);
+    run(tiles.wide[half], 8);
+    run(tiles.narrow[half], 4);
     for (; left > 0; --left, x += step, out += channels) {
       depthwise_pixel(at, x, row, channels, w, out, wanted);
     }

@@ -62,10 +62,11 @@ void separable(const Work& work) {
   const Window under = window_of(at, channels, middle + middle_of(at));
   const float* const pointwise =
       work.weights + std::int64_t{at.kernel_height} * at.kernel_width * channels;
+  const Tiles tiles(at);
   by_rows(work, under, [&](int y, int rows) {
     for (int i = 0; i < rows; ++i) {
-      depthwise_row(at, under.pixels + std::int64_t{y + i} * at.stride * under.row(), under.row(),
-                    channels, work.weights, middle + i * row, at.out_width);
+      depthwise_row(at, tiles, under.pixels + std::int64_t{y + i} * at.stride * under.row(),
+                    under.row(), channels, work.weights, middle + i * row, at.out_width);
     }
     multiply(evenly(middle, channels), std::int64_t{rows} * at.out_width, one_tap(at.in_channels),
              pointwise, at.out_channels, target(work, y));

@@ -17,9 +17,8 @@ inline void write(const Instruction& at, float* pixel, std::int64_t c, Vector va
   store(pixel + c, value, wanted);
 }
 
-inline float* pixel_of(const Work& work, std::int64_t y, std::int64_t x) {
-  const Instruction& at = *work.instruction;
-  return work.to + (y * at.out_width + x) * at.to_stride;
+inline float* pixel_of(const Instruction& at, float* to, std::int64_t y, std::int64_t x) {
+  return to + (y * at.out_width + x) * at.to_stride;
 }
 
 template <bool kMax>
@@ -83,7 +82,7 @@ void pool_any(const Instruction& at, const float* from, int rows, std::int64_t c
 
 template <bool kMax>
 void pool(const Work& work) {
-  const Instruction& at = *work.instruction;
+  const Instruction at = *work.instruction;  // a copy, which no vector that is stored can change
   const std::int64_t row = std::int64_t{at.in_width} * at.from_stride;
   const bool slides =
       at.kernel_width == 3 && at.stride == 1 && at.pad_left == 1 && at.out_width <= at.in_width;
@@ -94,7 +93,7 @@ void pool(const Work& work) {
       const std::int64_t wanted = at.out_channels - c;
       const float* const from = work.from + top * row + c;
       const auto some = [&](const auto& read) {
-        float* const to = pixel_of(work, y, 0);
+        float* const to = pixel_of(at, work.to, y, 0);
         const int rows = bottom - top;
         slides ? pool_row<kMax>(at, from, rows, c, to, read)
                : pool_any<kMax>(at, from, rows, c, to, read);
@@ -115,7 +114,7 @@ std::int64_t nearest(std::int64_t i, int in, int out) {
 }
 
 void copy(const Work& work) {
-  const Instruction& at = *work.instruction;
+  const Instruction at = *work.instruction;  // a copy, which no vector that is stored can change
   const float* const scale = at.weights < 0 ? nullptr : work.weights;
   const float* const shift = scale + padded(at.out_channels);
   const bool same = at.in_height == at.out_height && at.in_width == at.out_width;
@@ -124,7 +123,7 @@ void copy(const Work& work) {
     for (std::int64_t x = 0; x < at.out_width; ++x) {
       const std::int64_t column = same ? x : nearest(x, at.in_width, at.out_width);
       const float* const from = work.from + (row * at.in_width + column) * at.from_stride;
-      float* const to = pixel_of(work, y, x);
+      float* const to = pixel_of(at, work.to, y, x);
       for (std::int64_t c = 0; c < at.out_channels; c += kVector) {
         Vector value = load(from + c, at.out_channels - c);
         if (at.relu) value = relu(value);
@@ -147,7 +146,7 @@ void pad(const Work& work) {
       const bool inside = 0 <= row && row < at.in_height && 0 <= column && column < at.in_width;
       const float* const from =
           work.from + (std::int64_t{row} * at.in_width + column) * at.from_stride;
-      float* const to = pixel_of(work, y, x);
+      float* const to = pixel_of(at, work.to, y, x);
       for (std::int64_t c = 0; c < at.out_channels; c += kVector) {
         write(at, to, c, inside ? load(from + c, at.out_channels - c) : Vector{});
       }

@@ -197,6 +197,7 @@ void of_input(const SeparableSample& sample, const SeparableWork& work, const fl
   const Instruction& at = *sample.at;
   Instruction flipped = at;
   flipped.stride = 1;
+  const Tiles tiles(flipped);
   const std::int64_t reach = std::int64_t{at.dilation} * (at.kernel_height - 1);
   const std::int64_t top = reach - at.pad_top;
   const std::int64_t height = at.in_height + reach, width = at.in_width + reach;
@@ -209,8 +210,8 @@ void of_input(const SeparableSample& sample, const SeparableWork& work, const fl
     }
   }
   for (std::int64_t y = 0; y < at.in_height; ++y) {
-    depthwise_row(flipped, spread + y * width * channels, width * channels, channels, work.flipped,
-                  row_out, at.in_width);
+    depthwise_row(flipped, tiles, spread + y * width * channels, width * channels, channels,
+                  work.flipped, row_out, at.in_width);
     const std::int64_t first = y * at.in_width * at.in_channels;
     for (std::int64_t x = 0; x < at.in_width; ++x) {
       for (std::int64_t c = 0; c < at.in_channels; c += kVector) {
@@ -226,17 +227,19 @@ void backward(const SeparableSample& sample, const SeparableWork& work) {
   const Instruction& at = *sample.at;
   const std::int64_t pixels = std::int64_t{at.out_height} * at.out_width;
   const std::int64_t channels = padded(at.in_channels), width = padded(at.out_channels);
-  float* const grad = work.scratch;             // [pixels, width], of the pointwise result
-  float* const middle = grad + pixels * width;  // [pixels, channels], then its gradient
-  float* const rest = middle + pixels * channels;
+  float* const grad = work.scratch;  // [pixels, width], of the pointwise result
+  float* const middle =
+      grad + whole_lines(pixels * width);  // [pixels, channels], then its gradient
+  float* const rest = middle + whole_lines(pixels * channels);
   through_norm(sample, work.norm, grad);
   const Window under = window_of(at, channels, rest);
   const std::int64_t reach = std::int64_t{at.dilation} * (at.kernel_height - 1) + 1;
   fill({&at, sample.x, nullptr, nullptr, 0, at.out_height, nullptr}, under, 0,
        std::int64_t{at.out_height - 1} * at.stride + reach);
   const std::int64_t row = under.width * channels;
+  const Tiles tiles(at);
   for (int y = 0; y < at.out_height; ++y) {
-    depthwise_row(at, under.pixels + y * at.stride * row, row, channels, work.depthwise,
+    depthwise_row(at, tiles, under.pixels + y * at.stride * row, row, channels, work.depthwise,
                   middle + std::int64_t{y} * at.out_width * channels, at.out_width);
   }
   add_product(middle, at.in_channels, channels, grad, width, pixels, work.of_pointwise);

@@ -67,7 +67,8 @@ std::int64_t separable_scratch(const Instruction& at) {
   const std::int64_t channels = padded(at.in_channels);
   const std::int64_t reach = std::int64_t{at.dilation} * (at.kernel_height - 1);
   const std::int64_t around = (at.in_height + reach + 1) * (at.in_width + reach) * channels;
-  return pixels * (padded(at.out_channels) + channels) + around + kPanel;
+  return whole_lines(pixels * padded(at.out_channels)) + whole_lines(pixels * channels) +
+         whole_lines(around + kPanel);
 }
 
 const Stages& stages() {

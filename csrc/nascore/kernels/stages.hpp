@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "nascore/kernels/memory.hpp"
 #include "nascore/kernels/packing.hpp"
 #include "nascore/program.hpp"
 
@@ -50,10 +51,10 @@ inline int rows_together(const Instruction& instruction) {
   return std::max(64 / instruction.out_width, 1);
 }
 
-// Floats of their depthwise part, whole cache lines.
+// Floats of their depthwise part.
 inline std::int64_t middle_of(const Instruction& instruction) {
   const std::int64_t pixels = std::int64_t{rows_together(instruction)} * instruction.out_width;
-  return (pixels * padded(instruction.in_channels) + 15) / 16 * 16;
+  return whole_lines(pixels * padded(instruction.in_channels));
 }
 
 // Rows of the output that a call computes, at most `most`, and the room that they need.

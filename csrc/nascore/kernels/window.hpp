@@ -29,20 +29,27 @@ inline Window window_of(const Instruction& at, std::int64_t channels, float* pix
           std::clamp<std::int64_t>(at.in_width - skip, 0, width - left)};
 }
 
+// Zeros, and a vector more at most, which what comes after them overwrites.
+inline void clear(float* out, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += kVector) store(out + i, Vector{});
+}
+
 // Writes rows [first, last) of the window, whose row 0 is under row `work.first` of the output.
-inline void fill(const Work& work, const Window& under, std::int64_t first, std::int64_t last) {
-  const Instruction& at = *work.instruction;
+inline void fill(const Work& work, const Window& given, std::int64_t first, std::int64_t last) {
+  const Instruction at = *work.instruction;  // copies, which no vector that is stored can change
+  const Window under = given;
+  const float* const image = work.from;
   const std::int64_t top = std::int64_t{work.first} * at.stride - at.pad_top;
   const std::int64_t skip = std::max<std::int64_t>(-at.pad_left, 0);  // pixels left of the window
   const std::int64_t channels = under.channels;
   for (std::int64_t y = first; y < last; ++y) {
     float* const out = under.pixels + y * under.row();
     if (top + y < 0 || top + y >= at.in_height || under.inside == 0) {
-      std::fill(out, out + under.row(), 0.0f);
+      clear(out, under.row());
       continue;
     }
-    const float* from = work.from + ((top + y) * at.in_width + skip) * at.from_stride;
-    std::fill(out, out + under.left * channels, 0.0f);
+    const float* from = image + ((top + y) * at.in_width + skip) * at.from_stride;
+    clear(out, under.left * channels);
     float* pixel = out + under.left * channels;
     for (std::int64_t x = 0; x < under.inside; ++x, pixel += channels, from += at.from_stride) {
       // Whole vectors, of which the next pixel overwrites what is too much.
@@ -51,7 +58,7 @@ inline void fill(const Work& work, const Window& under, std::int64_t first, std:
         store(pixel + c, at.relu ? relu(value) : value);
       }
     }
-    std::fill(pixel, out + under.row(), 0.0f);
+    clear(pixel, out + under.row() - pixel);
   }
 }
 
