@@ -69,39 +69,43 @@ class Runner:
         inputs: Sequence[tuple[int, int, int]],
         outputs: Sequence[tuple[int, int, int]],
     ) -> None:
-        self.program = program.contiguous()
-        self.inputs, self.outputs = list(inputs), list(outputs)
+        self.program, self.count = program.contiguous(), program.shape[0]
+        self.inputs = list(inputs)
         self.input_floats = [math.prod(shape) for shape in inputs]
         self.output_floats = [math.prod(shape) for shape in outputs]
-        self.strides = [(c * h * w, 1, w * c, c) for c, h, w in outputs]
+        self.outputs = [
+            ((c, h, w), (c * h * w, 1, w * c, c)) if h > 1 or w > 1 else ((c,), (c, 1))
+            for c, h, w in outputs
+        ]
 
     def __call__(self, images: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
         """Raises ValueError for images or weights of other shapes, types or devices."""
         samples, layout = images[0].shape[0], torch.channels_last
-        read = []
+        given, read, found, written = [], [], [], []
         for x, wanted in zip(images, self.inputs, strict=True):
             if x.shape != (samples, *wanted):
                 shapes = f"[n, C, H, W] of {wanted}, {samples} of each"
                 raise ValueError(f"images: expected {shapes}, got {list(x.shape)}")
             _require_float_on_cpu("images", x)
-            read.append(x.contiguous(memory_format=layout))  # alive until the program has run
+            x = x.contiguous(memory_format=layout)
+            given.append(x)  # alive until the program has run
+            read.append(x.data_ptr())
         _require_float_on_cpu("weights", weights)
-        found = [
-            torch.empty_strided((samples, *shape), strides)
-            if shape[1] > 1 or shape[2] > 1
-            else torch.empty((samples, shape[0]))
-            for shape, strides in zip(self.outputs, self.strides, strict=True)
-        ]
+        weights = weights.contiguous()
+        for shape, strides in self.outputs:
+            y = torch.empty_strided((samples, *shape), strides)
+            found.append(y)
+            written.append(y.data_ptr())
         if samples > 0:
             _core.run_program(
                 self.program.data_ptr(),
-                self.program.shape[0],
-                weights.contiguous().data_ptr(),
+                self.count,
+                weights.data_ptr(),
                 weights.numel(),
                 samples,
-                [x.data_ptr() for x in read],
+                read,
                 self.input_floats,
-                [y.data_ptr() for y in found],
+                written,
                 self.output_floats,
             )
         return found
