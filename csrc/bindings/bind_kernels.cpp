@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "nascore/kernels/isa.hpp"
 #include "nascore/kernels/masked_sum.hpp"
 #include "nascore/kernels/probes.hpp"
 
@@ -57,10 +58,39 @@ void bind(py::module_& m, const std::string& suffix) {
         "The gradients of the masked sum; an address of 0 where one of an input is not wanted.");
 }
 
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> found;
+  for (int i = 0; i < kernels::kIsas; ++i) {
+    const auto isa = static_cast<kernels::Isa>(i);
+    if (kernels::has(isa)) found.emplace_back(kernels::name(isa));
+  }
+  return found;
+}
+
+void use_instruction_set(const std::string& name) {
+  std::string there;
+  for (int i = 0; i < kernels::kIsas; ++i) {
+    const auto isa = static_cast<kernels::Isa>(i);
+    if (!kernels::has(isa)) continue;
+    if (name == kernels::name(isa)) {
+      kernels::use(isa);
+      return;
+    }
+    there += (there.empty() ? "" : ", ") + std::string(kernels::name(isa));
+  }
+  throw py::value_error("instruction set " + name + ": this processor and build have " + there);
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& m) {
-  m.def("instruction_set", &kernels::instruction_set, "What the kernels use: avx2 or baseline.");
+  m.def(
+      "instruction_set", [] { return kernels::name(kernels::isa()); },
+      "What the kernels use: avx512, avx2 or baseline.");
+  m.def("instruction_sets", &instruction_sets,
+        "Those that this build and this processor have, the best one last.");
+  m.def("use_instruction_set", &use_instruction_set, py::arg("name"),
+        "Takes another than the best, for tests and benchmarks; ValueError where it is not there.");
   m.def("multiply_adds", &kernels::multiply_adds, py::arg("steps"),
         py::call_guard<py::gil_scoped_release>(),
         "Keeps every lane of all OpenMP threads busy for so many steps; the operations done.");

@@ -46,6 +46,7 @@ __all__: list[str] = [
     "expand_skips",
     "graph_hash",
     "instruction_set",
+    "instruction_sets",
     "integers",
     "masked_sum_backward_f32",
     "masked_sum_backward_f64",
@@ -68,6 +69,7 @@ __all__: list[str] = [
     "separable_backward",
     "separable_forward",
     "uniform",
+    "use_instruction_set",
 ]
 
 class Graph:
@@ -746,7 +748,12 @@ def graph_hash(
 
 def instruction_set() -> str:
     """
-    What the kernels use: avx2 or baseline.
+    What the kernels use: avx512, avx2 or baseline.
+    """
+
+def instruction_sets() -> list[str]:
+    """
+    Those that this build and this processor have, the best one last.
     """
 
 def integers(
@@ -936,6 +943,11 @@ def separable_forward(
 def uniform(seed: int, stream: int, counter: int, n: int) -> numpy.typing.NDArray[numpy.float64]:
     """
     Uniform numbers in [0, 1), `[n]`; number i belongs to counter + i.
+    """
+
+def use_instruction_set(name: str) -> None:
+    """
+    Takes another than the best, for tests and benchmarks; ValueError where it is not there.
     """
 
 CELL_COMBINES: tuple[str, ...]

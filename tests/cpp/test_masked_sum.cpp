@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "instruction_sets.hpp"
 #include "nascore/kernels/masked_sum.hpp"
 #include "nascore/rng.hpp"
 
@@ -103,7 +104,8 @@ void what_is_masked_is_not_read() {
 
 }  // namespace
 
-int main() {
+int main(int arguments, char** argument) {
+  if (const int status = take_instruction_set(arguments, argument)) return status;
   values<float>();
   values<double>();
   what_is_masked_is_not_read();

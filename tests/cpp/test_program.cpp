@@ -4,11 +4,10 @@
 #include <vector>
 
 #include "check.hpp"
+#include "instruction_sets.hpp"
 #include "instructions.hpp"
 #include "nascore/kernels/cell.hpp"
-#include "nascore/kernels/isa.hpp"
 #include "nascore/kernels/packing.hpp"
-#include "nascore/kernels/stages.hpp"
 #include "nascore/program.hpp"
 
 using namespace nascore;
@@ -153,13 +152,6 @@ void kernels_do_what_their_definitions_say() {
       float* const outputs[] = {after.data()};
       kernels::run({&at, 1, w.packed.data(), 1, inputs, outputs});
       compare(at, w, from.data(), before, after);
-      if (at.kernel == Kernel::kBatchNorm) continue;  // only a whole run has its statistics
-      after = before;
-      Floats scratch(1 << 18);
-      kernels::baseline::stages().of[kernel]({&at, from.data() + at.from_channel,
-                                              after.data() + at.to_channel, w.packed.data(), 0,
-                                              at.out_height, scratch.data()});
-      compare(at, w, from.data(), before, after);
     }
   }
 }
@@ -235,7 +227,8 @@ void what_leaves_its_bounds_is_refused() {
 
 }  // namespace
 
-int main() {
+int main(int arguments, char** argument) {
+  if (const int status = take_instruction_set(arguments, argument)) return status;
   kernels_do_what_their_definitions_say();
   a_sum_and_a_concat_are_written_in_place();
   any_number_of_samples_gives_the_same();

@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 
+#include "nascore/kernels/memory.hpp"
 #include "nascore/kernels/packing.hpp"
 #include "nascore/kernels/stages.hpp"
 
@@ -21,7 +22,7 @@ class Workspace {
   float* of(std::int64_t floats) {
     if (floats > size_) {
       clear();  // first, so that a failure leaves nothing of the old size
-      memory_.reset(new float[static_cast<std::size_t>(floats)]);
+      memory_ = lines(floats);
       size_ = floats;
     }
     return memory_.get();
@@ -36,7 +37,7 @@ class Workspace {
     size_ = 0;
   }
 
-  std::unique_ptr<float[]> memory_;
+  Lines memory_;
   std::int64_t size_ = 0;
 };
 thread_local Workspace buffers, scratch;
@@ -93,29 +94,41 @@ class Runner {
     return {&at, from + at.from_channel, to + at.to_channel, weights, 0, at.out_height, nullptr};
   }
 
-  static void rows(Work work, int first, int band) {
+  void rows(Work work, int first, int band) const {
     const Instruction& at = *work.instruction;
     work.first = first;
     work.last = std::min(first + band, at.out_height);
     work.scratch = scratch.of(scratch_of(at, band));
-    stages().of[static_cast<int>(at.kernel)](work);
+    stages_.of[static_cast<int>(at.kernel)](work);
+  }
+
+  void one(std::int64_t sample, float* memory) const {
+    for (int i = 0; i < program_.count; ++i) {
+      const Instruction& at = program_.instructions[i];
+      const Work all = work(at, sample, memory, 1);
+      const int band = band_of(at, at.out_height);
+      for (int first = 0; first < at.out_height; first += band) rows(all, first, band);
+    }
   }
 
   // Each sample alone, so that its buffers stay in the cache.
   void sample_by_sample() const {
     bool failed = false;
-#pragma omp parallel num_threads(threads_) if (threads_ > 1) reduction(|| : failed)
+    if (threads_ == 1) {  // even a team of one takes time
+      float* const memory = reserve(size_);
+      if (memory == nullptr) throw std::bad_alloc();
+      for (std::int64_t sample = 0; sample < program_.samples; ++sample) one(sample, memory);
+      buffers.shrink();
+      scratch.shrink();
+      return;
+    }
+#pragma omp parallel num_threads(threads_) reduction(|| : failed)
     {
       float* const memory = reserve(size_);
       failed = memory == nullptr;
 #pragma omp for schedule(dynamic)
       for (std::int64_t sample = 0; sample < program_.samples; ++sample) {
-        for (int i = 0; i < program_.count && !failed; ++i) {
-          const Instruction& at = program_.instructions[i];
-          const Work all = work(at, sample, memory, 1);
-          const int band = band_of(at, at.out_height);
-          for (int first = 0; first < at.out_height; first += band) rows(all, first, band);
-        }
+        if (!failed) one(sample, memory);
       }
       buffers.shrink();
       scratch.shrink();
@@ -167,7 +180,7 @@ class Runner {
 #pragma omp parallel for num_threads(threads_) if (work_of(at) * program_.samples >= kSerial)
     for (std::int64_t sample = 0; sample < program_.samples; ++sample) {
       const Work all = work(at, sample, memory, program_.samples);
-      stages().statistics(all, &sums[static_cast<std::size_t>(sample) * 2 * channels]);
+      stages_.statistics(all, &sums[static_cast<std::size_t>(sample) * 2 * channels]);
     }
     const double pixels = double(program_.samples) * at.in_height * at.in_width;
     const float* const weights = program_.weights + at.weights;
@@ -176,6 +189,7 @@ class Runner {
   }
 
   const Run& program_;
+  const Stages& stages_ = stages();
   std::int64_t work_ = 0, size_ = 0, scratch_ = 0;  // of one sample
   int threads_;
   bool by_instruction_ = false;

@@ -23,5 +23,9 @@ namespace avx2 {
 template <class T>
 MaskedChunks<T> masked_chunks();
 }
+namespace avx512 {
+template <class T>
+MaskedChunks<T> masked_chunks();
+}
 
 }  // namespace nascore::kernels

@@ -12,22 +12,18 @@ namespace {
 constexpr std::size_t kChunk = 8192;        // elements: of the output, stays in the second cache
 constexpr std::size_t kSerial = 64 * 1024;  // elements in all, below which a team costs more
 
-const bool kAvx2 = has_avx2();
-
 template <class T>
 const MaskedChunks<T>& chunks() {
-#if defined(NASCORE_AVX2)
-  static const MaskedChunks<T> found =
-      kAvx2 ? avx2::masked_chunks<T>() : baseline::masked_chunks<T>();
+#if defined(NASCORE_X86)
+  static const PerIsa<MaskedChunks<T>> found{&baseline::masked_chunks<T>, &avx2::masked_chunks<T>,
+                                             &avx512::masked_chunks<T>};
 #else
-  static const MaskedChunks<T> found = baseline::masked_chunks<T>();
+  static const PerIsa<MaskedChunks<T>> found{&baseline::masked_chunks<T>};
 #endif
-  return found;
+  return found.chosen();
 }
 
 }  // namespace
-
-const char* instruction_set() { return kAvx2 ? "avx2" : "baseline"; }
 
 template <class T>
 void masked_sum(const T* const* inputs, const T* mask, MaskedShape shape, T* out) {

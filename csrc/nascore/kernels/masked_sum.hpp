@@ -22,7 +22,4 @@ template <class T>
 void masked_sum_backward(const T* grad, const T* const* inputs, const T* mask, MaskedShape shape,
                          T* const* of_inputs, T* of_mask);
 
-// The instruction set that was chosen when the library was loaded: "avx2" or "baseline".
-const char* instruction_set();
-
 }  // namespace nascore::kernels

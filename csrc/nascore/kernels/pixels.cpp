@@ -17,9 +17,8 @@ inline void write(const Instruction& at, float* pixel, std::int64_t c, Vector va
   store(pixel + c, value, wanted);
 }
 
-inline float* pixel_of(const Work& work, std::int64_t y, std::int64_t x) {
-  const Instruction& at = *work.instruction;
-  return work.to + (y * at.out_width + x) * at.to_stride;
+inline float* pixel_of(const Instruction& at, float* to, std::int64_t y, std::int64_t x) {
+  return to + (y * at.out_width + x) * at.to_stride;
 }
 
 template <bool kMax>
@@ -83,23 +82,23 @@ void pool_any(const Instruction& at, const float* from, int rows, std::int64_t c
 
 template <bool kMax>
 void pool(const Work& work) {
-  const Instruction& at = *work.instruction;
+  const Instruction at = *work.instruction;  // a copy, which no vector that is stored can change
   const std::int64_t row = std::int64_t{at.in_width} * at.from_stride;
   const bool slides =
       at.kernel_width == 3 && at.stride == 1 && at.pad_left == 1 && at.out_width <= at.in_width;
   for (int y = work.first; y < work.last; ++y) {
     const int top = std::max(y * at.stride - at.pad_top, 0);
     const int bottom = std::min(y * at.stride - at.pad_top + at.kernel_height, at.in_height);
-    for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {
+    for (std::int64_t c = 0; c < at.out_channels; c += kVector) {
       const std::int64_t wanted = at.out_channels - c;
       const float* const from = work.from + top * row + c;
       const auto some = [&](const auto& read) {
-        float* const to = pixel_of(work, y, 0);
+        float* const to = pixel_of(at, work.to, y, 0);
         const int rows = bottom - top;
         slides ? pool_row<kMax>(at, from, rows, c, to, read)
                : pool_any<kMax>(at, from, rows, c, to, read);
       };
-      if (wanted >= kLanes) {
+      if (wanted >= kVector) {
         some([](const float* x) { return load(x); });
       } else {
         some([=](const float* x) { return load(x, wanted); });
@@ -115,7 +114,7 @@ std::int64_t nearest(std::int64_t i, int in, int out) {
 }
 
 void copy(const Work& work) {
-  const Instruction& at = *work.instruction;
+  const Instruction at = *work.instruction;  // a copy, which no vector that is stored can change
   const float* const scale = at.weights < 0 ? nullptr : work.weights;
   const float* const shift = scale + padded(at.out_channels);
   const bool same = at.in_height == at.out_height && at.in_width == at.out_width;
@@ -124,11 +123,14 @@ void copy(const Work& work) {
     for (std::int64_t x = 0; x < at.out_width; ++x) {
       const std::int64_t column = same ? x : nearest(x, at.in_width, at.out_width);
       const float* const from = work.from + (row * at.in_width + column) * at.from_stride;
-      float* const to = pixel_of(work, y, x);
-      for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {
+      float* const to = pixel_of(at, work.to, y, x);
+      for (std::int64_t c = 0; c < at.out_channels; c += kVector) {
         Vector value = load(from + c, at.out_channels - c);
         if (at.relu) value = relu(value);
-        if (scale != nullptr) value = value * load(scale + c) + load(shift + c);
+        if (scale != nullptr) {
+          const std::int64_t left = at.out_channels - c;
+          value = value * load_padded(scale + c, left) + load_padded(shift + c, left);
+        }
         write(at, to, c, value);
       }
     }
@@ -144,8 +146,8 @@ void pad(const Work& work) {
       const bool inside = 0 <= row && row < at.in_height && 0 <= column && column < at.in_width;
       const float* const from =
           work.from + (std::int64_t{row} * at.in_width + column) * at.from_stride;
-      float* const to = pixel_of(work, y, x);
-      for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {
+      float* const to = pixel_of(at, work.to, y, x);
+      for (std::int64_t c = 0; c < at.out_channels; c += kVector) {
         write(at, to, c, inside ? load(from + c, at.out_channels - c) : Vector{});
       }
     }
@@ -166,7 +168,7 @@ void global_pool(const Work& work) {
   const Instruction& at = *work.instruction;
   const std::int64_t pixels = std::int64_t{at.in_height} * at.in_width;
   const float share = 1.0f / static_cast<float>(pixels);
-  for (std::int64_t c = 0; c < at.out_channels; c += kLanes) {
+  for (std::int64_t c = 0; c < at.out_channels; c += kVector) {
     Vector sum{};
     for (std::int64_t i = 0; i < pixels; ++i) {
       const Vector value = load(work.from + i * at.from_stride + c, at.in_channels - c);
@@ -181,7 +183,7 @@ void statistics(const Work& work, double* sums) {
   double* const squares = sums + at.in_channels;
   for (int y = 0; y < at.in_height; ++y) {
     const float* const row = work.from + std::int64_t{y} * at.in_width * at.from_stride;
-    for (std::int64_t c = 0; c < at.in_channels; c += kLanes) {
+    for (std::int64_t c = 0; c < at.in_channels; c += kVector) {
       // Of a row's distances from its first pixel: floats will do, and a large mean cancels
       // nothing.
       const Vector pivot = load(row + c, at.in_channels - c);
@@ -191,7 +193,7 @@ void statistics(const Work& work, double* sums) {
         sum += value;
         square += value * value;
       }
-      for (int lane = 0; lane < kLanes && c + lane < at.in_channels; ++lane) {
+      for (int lane = 0; lane < kVector && c + lane < at.in_channels; ++lane) {
         const double first = double(pivot[lane]), total = double(sum[lane]) + at.in_width * first;
         sums[c + lane] += total;
         squares[c + lane] += double(square[lane]) + first * (double(sum[lane]) + total);

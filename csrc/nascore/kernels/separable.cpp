@@ -42,6 +42,18 @@ int threads_for(const Separable& shape) {
   return small ? 1 : omp_get_max_threads();
 }
 
+// part(i, thread) for i below `count`. Alone where there is one thread: even a team of one takes
+// time.
+template <class Part>
+void share(int threads, std::int64_t count, const Part& part) {
+  if (threads == 1) {
+    for (std::int64_t i = 0; i < count; ++i) part(i, 0);
+    return;
+  }
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (std::int64_t i = 0; i < count; ++i) part(i, omp_get_thread_num());
+}
+
 std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
 
 Floats packed_weights(const Instruction& at, const SeparableWeights& weights, const float* scale,
@@ -73,31 +85,26 @@ void separable_forward(const Separable& shape, const SeparableWeights& weights, 
   std::vector<double> sums(size(shape.samples) * 2 * channels);
   const int threads = threads_for(shape);
   const int band = band_of(at, at.out_height);
-  const std::int64_t each = scratch_of(at, band);
-  Floats scratch(size(threads * each));  // here, since what a team throws ends the process
-#pragma omp parallel num_threads(threads) if (threads > 1)
-  {
-    float* const own = scratch.data() + omp_get_thread_num() * each;
-#pragma omp for schedule(static)
-    for (std::int64_t n = 0; n < shape.samples; ++n) {
-      Work work{&at, x + n * in, raw + n * outs, packed.data(), 0, 0, own};
-      for (int first = 0; first < at.out_height; first += band) {
-        work.first = first;
-        work.last = std::min(first + band, at.out_height);
-        stages().of[static_cast<int>(Kernel::kSepConv)](work);
-      }
-      const Work whole{&norm, raw + n * outs, nullptr, nullptr, 0, at.out_height, nullptr};
-      stages().statistics(whole, &sums[size(n) * 2 * channels]);
+  const std::int64_t each = whole_lines(scratch_of(at, band));
+  const Lines scratch = lines(threads * each);  // here, since what a team throws ends the process
+  share(threads, shape.samples, [&](std::int64_t n, int thread) {
+    float* const own = scratch.get() + thread * each;
+    Work work{&at, x + n * in, raw + n * outs, packed.data(), 0, 0, own};
+    for (int first = 0; first < at.out_height; first += band) {
+      work.first = first;
+      work.last = std::min(first + band, at.out_height);
+      stages().of[static_cast<int>(Kernel::kSepConv)](work);
     }
-  }
+    const Work whole{&norm, raw + n * outs, nullptr, nullptr, 0, at.out_height, nullptr};
+    stages().statistics(whole, &sums[size(n) * 2 * channels]);
+  });
   const double pixels = double(shape.samples) * at.out_height * at.out_width;
   const Floats affine = batch_norm(sums.data(), shape.samples, at.out_channels, pixels,
                                    weights.scale, weights.shift, epsilon, mean, variance);
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-  for (std::int64_t n = 0; n < shape.samples; ++n) {
+  share(threads, shape.samples, [&](std::int64_t n, int) {
     stages().of[static_cast<int>(Kernel::kCopy)](
         {&norm, raw + n * outs, out + n * outs, affine.data(), 0, at.out_height, nullptr});
-  }
+  });
 }
 
 void separable_backward(const Separable& shape, const SeparableWeights& weights, float epsilon,
@@ -114,10 +121,8 @@ void separable_backward(const Separable& shape, const SeparableWeights& weights,
   const SeparableStages& stages = separable_stages();
   const int threads = threads_for(shape);
   std::vector<double> sums(size(shape.samples * 2 * at.out_channels));
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-  for (std::int64_t n = 0; n < shape.samples; ++n) {
-    stages.sums(sample(n), &sums[size(n * 2 * at.out_channels)]);
-  }
+  share(threads, shape.samples,
+        [&](std::int64_t n, int) { stages.sums(sample(n), &sums[size(n * 2 * at.out_channels)]); });
   const double pixels = double(shape.samples) * at.out_height * at.out_width;
   Floats norm(size(3 * width));
   for (std::int64_t c = 0; c < at.out_channels; ++c) {
@@ -155,20 +160,16 @@ void separable_backward(const Separable& shape, const SeparableWeights& weights,
   const std::int64_t floats = taps * channels + at.in_channels * width;
   Floats partial(size(chunks * floats));
   const std::int64_t each = separable_scratch(at);
-  Floats scratch(size(threads * each));
-#pragma omp parallel num_threads(threads) if (threads > 1)
-  {
-    float* const room = scratch.data() + omp_get_thread_num() * each;
-#pragma omp for schedule(static)
-    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
-      float* const own = &partial[size(chunk * floats)];
-      const std::int64_t last = (chunk + 1) * shape.samples / chunks;
-      for (std::int64_t n = chunk * shape.samples / chunks; n < last; ++n) {
-        stages.backward(sample(n), {depthwise.data(), flipped.data(), transposed.data(),
-                                    norm.data(), of.x + n * in, own, own + taps * channels, room});
-      }
+  const Lines scratch = lines(threads * each);
+  share(threads, chunks, [&](std::int64_t chunk, int thread) {
+    float* const room = scratch.get() + thread * each;
+    float* const own = &partial[size(chunk * floats)];
+    const std::int64_t last = (chunk + 1) * shape.samples / chunks;
+    for (std::int64_t n = chunk * shape.samples / chunks; n < last; ++n) {
+      stages.backward(sample(n), {depthwise.data(), flipped.data(), transposed.data(), norm.data(),
+                                  of.x + n * in, own, own + taps * channels, room});
     }
-  }
+  });
   for (std::int64_t chunk = 1; chunk < chunks; ++chunk) {
     for (std::int64_t i = 0; i < floats; ++i) {
       partial[size(i)] += partial[size(chunk * floats + i)];

@@ -40,5 +40,8 @@ SeparableStages separable_stages();
 namespace avx2 {
 SeparableStages separable_stages();
 }
+namespace avx512 {
+SeparableStages separable_stages();
+}
 
 }  // namespace nascore::kernels

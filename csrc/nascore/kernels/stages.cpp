@@ -31,9 +31,7 @@ std::int64_t scratch_of(const Instruction& at, int rows) {
   if (at.kernel != Kernel::kConv && at.kernel != Kernel::kSepConv) return 0;
   const std::int64_t reach = std::int64_t{at.dilation} * (at.kernel_height - 1) + 1;
   const std::int64_t window = (std::int64_t{rows - 1} * at.stride + reach) * window_row(at);
-  const bool middle = at.kernel == Kernel::kSepConv;
-  return window + kLanes +
-         (middle ? std::int64_t{rows} * at.out_width * padded(at.in_channels) : 0);
+  return window + kPanel + (at.kernel == Kernel::kSepConv ? middle_of(at) : 0);
 }
 
 int band_of(const Instruction& at, int most) {
@@ -69,26 +67,27 @@ std::int64_t separable_scratch(const Instruction& at) {
   const std::int64_t channels = padded(at.in_channels);
   const std::int64_t reach = std::int64_t{at.dilation} * (at.kernel_height - 1);
   const std::int64_t around = (at.in_height + reach + 1) * (at.in_width + reach) * channels;
-  return pixels * (padded(at.out_channels) + channels) + around + kLanes;
+  return whole_lines(pixels * padded(at.out_channels)) + whole_lines(pixels * channels) +
+         whole_lines(around + kPanel);
 }
 
 const Stages& stages() {
-#if defined(NASCORE_AVX2)
-  static const Stages found = has_avx2() ? avx2::stages() : baseline::stages();
+#if defined(NASCORE_X86)
+  static const PerIsa<Stages> found{&baseline::stages, &avx2::stages, &avx512::stages};
 #else
-  static const Stages found = baseline::stages();
+  static const PerIsa<Stages> found{&baseline::stages};
 #endif
-  return found;
+  return found.chosen();
 }
 
 const SeparableStages& separable_stages() {
-#if defined(NASCORE_AVX2)
-  static const SeparableStages found =
-      has_avx2() ? avx2::separable_stages() : baseline::separable_stages();
+#if defined(NASCORE_X86)
+  static const PerIsa<SeparableStages> found{&baseline::separable_stages, &avx2::separable_stages,
+                                             &avx512::separable_stages};
 #else
-  static const SeparableStages found = baseline::separable_stages();
+  static const PerIsa<SeparableStages> found{&baseline::separable_stages};
 #endif
-  return found;
+  return found.chosen();
 }
 
 }  // namespace nascore::kernels

@@ -2,8 +2,11 @@
 // instruction set.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
+#include "nascore/kernels/memory.hpp"
+#include "nascore/kernels/packing.hpp"
 #include "nascore/program.hpp"
 
 namespace nascore::kernels {
@@ -42,7 +45,19 @@ std::vector<float> batch_norm(const double* sums, std::int64_t samples, std::int
                               double pixels, const float* scale, const float* shift, float epsilon,
                               float* mean = nullptr, float* variance = nullptr);
 
-// Rows of the output that are computed together, at most `most`, and the room that they need.
+// Rows of a convolution's output that are multiplied together: enough pixels for whole tiles, few
+// enough for the first cache.
+inline int rows_together(const Instruction& instruction) {
+  return std::max(64 / instruction.out_width, 1);
+}
+
+// Floats of their depthwise part.
+inline std::int64_t middle_of(const Instruction& instruction) {
+  const std::int64_t pixels = std::int64_t{rows_together(instruction)} * instruction.out_width;
+  return whole_lines(pixels * padded(instruction.in_channels));
+}
+
+// Rows of the output that a call computes, at most `most`, and the room that they need.
 int band_of(const Instruction& instruction, int most);
 std::int64_t scratch_of(const Instruction& instruction, int rows);
 
@@ -50,6 +65,9 @@ namespace baseline {
 Stages stages();
 }
 namespace avx2 {
+Stages stages();
+}
+namespace avx512 {
 Stages stages();
 }
 

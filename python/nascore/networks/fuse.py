@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nascore import _core
 from nascore.networks.build import Network
 from nascore.networks.modules import FactorizedReduce, SepConv
-from nascore.ops.cell import cell, run_program
+from nascore.ops.cell import Runner, cell
 
 _CONVOLUTION, _SEPARABLE, _COPY = map(_core.KERNELS.index, ("conv", "sep_conv", "copy"))
 
@@ -52,6 +52,7 @@ class Fused(nn.Module):
         self.given = program.inputs
         self.shapes = [size for shape in program.outputs for size in shape]
         self.program = torch.from_numpy(instructions)  # stays on the CPU, which reads it too
+        self.runner = Runner(self.program, program.inputs, program.outputs)
         self.register_buffer("on_device", self.program, persistent=False)
         self.register_buffer("weights", packed)
         self.register_buffer("like", packed[:0].clone(), persistent=False)  # has the images' type
@@ -70,19 +71,20 @@ class Fused(nn.Module):
         Raises ValueError for images of other shapes than the network's, or of another type than the
         module's.
         """
+        weights: Any = self._buffers["weights"]  # a module's attributes are slow to find
+        # Torch's dispatcher takes longer than a small cell does; what traces has to see it.
+        is_traced: Any = torch.jit.is_tracing  # type: ignore[attr-defined]  # it is public
         dtype = self._buffers["like"].dtype  # type: ignore[union-attr]
+        if dtype is torch.float32 and not (
+            weights.is_cuda or torch.compiler.is_compiling() or is_traced()
+        ):
+            return self.runner(images, weights)
         for x, wanted in zip(images, self.given, strict=True):
             if tuple(x.shape[1:]) != wanted:
                 raise ValueError(f"images: expected [n, C, H, W] of {wanted}, got {list(x.shape)}")
             if x.dtype is not dtype:
                 raise ValueError(f"images: expected {dtype}, the module's type, got {x.dtype}")
-        weights: Any = self._buffers["weights"]  # a module's attributes are slow to find
-        # Torch's dispatcher takes longer than a small cell does; what traces has to see it.
-        is_traced: Any = torch.jit.is_tracing  # type: ignore[attr-defined]  # it is public
-        if weights.is_cuda or torch.compiler.is_compiling() or is_traced():
-            found = cell(images, self.program, weights, self.shapes, self.on_device)
-        else:
-            found = run_program(images, self.program, weights, self.shapes)
+        found = cell(images, self.program, weights, self.shapes, self.on_device)
         return [y.flatten(1) if y.shape[2] == y.shape[3] == 1 else y for y in found]
 
     def forward(self, *images: Tensor) -> Tensor:

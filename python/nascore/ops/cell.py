@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -61,6 +62,68 @@ def run_program(
             raise ValueError(f"a program runs on the CPU, got a tensor on {tensor.device}")
     launch(inputs, program.contiguous(), weights.contiguous(), found)
     return found
+
+
+class Runner:
+    """`cell` on a CPU for a program that runs often: what cannot change is worked out once.
+
+    `inputs` and `outputs` are channels, height and width of each. An output of one pixel is
+    [n, C], any other [n, C, H, W].
+    """
+
+    def __init__(
+        self,
+        program: Tensor,
+        inputs: Sequence[tuple[int, int, int]],
+        outputs: Sequence[tuple[int, int, int]],
+    ) -> None:
+        self.program, self.count = program.contiguous(), program.shape[0]
+        self.inputs = list(inputs)
+        self.input_floats = [math.prod(shape) for shape in inputs]
+        self.output_floats = [math.prod(shape) for shape in outputs]
+        self.outputs = [
+            ((c, h, w), (c * h * w, 1, w * c, c)) if h > 1 or w > 1 else ((c,), (c, 1))
+            for c, h, w in outputs
+        ]
+
+    def __call__(self, images: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
+        """Raises ValueError for images or weights of other shapes, types or devices."""
+        samples, layout = images[0].shape[0], torch.channels_last
+        given, read, found, written = [], [], [], []
+        for x, wanted in zip(images, self.inputs, strict=True):
+            if x.shape != (samples, *wanted):
+                shapes = f"[n, C, H, W] of {wanted}, {samples} of each"
+                raise ValueError(f"images: expected {shapes}, got {list(x.shape)}")
+            _require_float_on_cpu("images", x)
+            x = x.contiguous(memory_format=layout)
+            given.append(x)  # alive until the program has run
+            read.append(x.data_ptr())
+        _require_float_on_cpu("weights", weights)
+        weights = weights.contiguous()
+        for shape, strides in self.outputs:
+            y = torch.empty_strided((samples, *shape), strides)
+            found.append(y)
+            written.append(y.data_ptr())
+        if samples > 0:
+            _core.run_program(
+                self.program.data_ptr(),
+                self.count,
+                weights.data_ptr(),
+                weights.numel(),
+                samples,
+                read,
+                self.input_floats,
+                written,
+                self.output_floats,
+            )
+        return found
+
+
+def _require_float_on_cpu(name: str, tensor: Tensor) -> None:
+    if not tensor.is_cpu:
+        raise ValueError(f"{name}: a program runs on the CPU, got a tensor on {tensor.device}")
+    if tensor.dtype is not torch.float32:
+        raise ValueError(f"{name}: expected torch.float32, got {tensor.dtype}")
 
 
 def launch(
