@@ -17,7 +17,7 @@ constexpr int kNormAtOnce = 4;  // pixels of a thread whose loads are in flight
 constexpr int kNormQuads = 2;   // of channels, which a block combines over all blocks
 
 // Channels of what a block leaves, so that a quad is one access.
-__host__ __device__ inline std::size_t padded(int channels) {
+__host__ __device__ inline std::size_t whole_quads(int channels) {
   return divide_up(static_cast<std::size_t>(channels), kQuad) * kQuad;
 }
 

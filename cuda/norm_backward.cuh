@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kSumsAtOnce = 2;  // pixels of a thread whose loads are in flight
 
-// partials [blocks in x, 2, padded(channels)]: the block's sums of grad, and of grad times raw less
-// its mean.
+// partials [blocks in x, 2, whole_quads(channels)]: the block's sums of grad, and of grad times raw
+// less its mean.
 template <class T, bool kWide>
 __global__ void __launch_bounds__(kNormThreads, 3)
     norm_sums_kernel(const T* grad, const T* raw, Columns<T, kWide> columns, std::size_t pixels,
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(kNormThreads, 3)
     rows = half;
   }
   if (row > 0 || !holds) return;
-  const std::size_t channels = padded(columns.channels);
+  const std::size_t channels = whole_quads(columns.channels);
   float* const to = partials + std::size_t{blockIdx.x} * 2 * channels + channel;
 #pragma unroll
   for (int c = 0; c < kCount; ++c) {
@@ -71,15 +71,15 @@ __global__ void __launch_bounds__(kNormThreads, 3)
   }
 }
 
-// slopes [4, padded(channels)], of which `through` makes the gradient before the norm: its factors
-// of grad and of raw less its mean, that mean, and what is added.
+// slopes [4, whole_quads(channels)], of which `through` makes the gradient before the norm: its
+// factors of grad and of raw less its mean, that mean, and what is added.
 __global__ void __launch_bounds__(kNormThreads)
     norm_slopes_kernel(const float* partials, unsigned blocks, int channels, float pixels,
                        const float* mean, const float* variance, const float* scale, float epsilon,
                        float* of_scale, float* of_shift, float* slopes) {
   constexpr unsigned kRows = kNormThreads / kNormQuads;
   __shared__ float4 shared[2][kNormThreads];
-  const std::size_t width = padded(channels);
+  const std::size_t width = whole_quads(channels);
   const std::size_t own = (blockIdx.x * kNormQuads + threadIdx.x % kNormQuads) * kQuad;
   const unsigned last = own < width ? blocks : 0;
   float4 sums = {}, products = {};

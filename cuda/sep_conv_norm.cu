@@ -44,7 +44,7 @@ __device__ void gather(const Product<kOuts>& sums, const Conv& shape, const Tile
   store4(to_squares + Sums::channel(), squares);
 }
 
-// partials [tiles, 2, padded(out_channels)]
+// partials [tiles, 2, whole_quads(out_channels)]
 template <class T, int kOuts>
 __global__ void __launch_bounds__(kTileThreads, 4)
     sep_conv_norm_kernel(const T* x, const float* depthwise, const float* pointwise, Conv shape,
@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
               mixed + first);
     __syncthreads();
   }
-  const std::size_t channels = padded(shape.out_channels);
+  const std::size_t channels = whole_quads(shape.out_channels);
   float* const means = partials + std::size_t{blockIdx.x} * 2 * channels;
   for (int out = 0; out < shape.out_channels; out += kOuts) {
     Product<kOuts> sums;
@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(kNormThreads)
                            float* variance) {
   constexpr unsigned kRows = kNormThreads / kNormQuads;
   __shared__ float4 shared[2][kNormThreads];
-  const std::size_t channels = padded(shape.out_channels);
+  const std::size_t channels = whole_quads(shape.out_channels);
   const std::size_t own = (blockIdx.x * kNormQuads + threadIdx.x % kNormQuads) * kQuad;
   const unsigned last = own < channels ? tiles : 0;
   const float share = 1.0f / static_cast<float>(pixels_of(shape));
@@ -166,7 +166,7 @@ void normalise(const T* raw, const ConvShape& shape, const Norm& norm, const flo
 
 std::size_t sep_conv_norm_workspace(const ConvShape& shape) {
   return static_cast<std::size_t>(shape.samples) * tiles_of(shape.out_height) *
-         tiles_of(shape.out_width) * 2 * padded(shape.out_channels);
+         tiles_of(shape.out_width) * 2 * whole_quads(shape.out_channels);
 }
 
 template <class T>
@@ -184,7 +184,7 @@ cudaError_t sep_conv_norm(const T* x, const float* depthwise, const float* point
   if (status != cudaSuccess) return status;
   NASCORE_LAUNCH(kernel, launch.blocks, kTileThreads, bytes, stream, x, depthwise, pointwise,
                  launch.conv, parts, raw, workspace);
-  const auto quads = divide_up(padded(shape.out_channels), kQuad * kNormQuads);
+  const auto quads = divide_up(whole_quads(shape.out_channels), kQuad * kNormQuads);
   NASCORE_LAUNCH(norm_statistics_kernel, static_cast<unsigned>(quads), kNormThreads, 0, stream,
                  workspace, launch.conv, launch.blocks, mean, variance);
   bool wide = shape.out_channels % kLanes<T> == 0 && is_aligned(raw) && is_aligned(y);

@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
   float* const buffer = reinterpret_cast<float*>(shared);
   float* const values = buffer + Product<kOuts>::kBuffer;
   const Tile tile = find_tile(shape);
-  const int apart = apart_of(shape), width = static_cast<int>(padded(shape.in_channels));
+  const int apart = apart_of(shape), width = static_cast<int>(whole_quads(shape.in_channels));
   float* const own_slopes = values + kSide * kSide * apart;
   for (int i = static_cast<int>(threadIdx.x) * kQuad; i < 4 * width; i += kTileThreads * kQuad) {
     *reinterpret_cast<float4*>(own_slopes + i / width * apart + i % width) = load4(slopes + i);
@@ -160,7 +160,7 @@ Plan plan_of(const ConvShape& shape) {
   const auto tiles = [&](int height, int width) {
     return static_cast<std::size_t>(shape.samples) * tiles_of(height) * tiles_of(width);
   };
-  const std::size_t pixels = pixels_of(shape), width = padded(shape.out_channels);
+  const std::size_t pixels = pixels_of(shape), width = whole_quads(shape.out_channels);
   const auto channels = static_cast<std::size_t>(shape.in_channels);
   const auto window = static_cast<std::size_t>(shape.kernel_h * shape.kernel_w);
   plan.chunks = chunks_of(shape.in_channels, kChunk);
@@ -177,7 +177,7 @@ Plan plan_of(const ConvShape& shape) {
   plan.of_pointwise = plan.of_mixed + image(pixels * channels);
   plan.of_depthwise =
       plan.of_pointwise + plan.pointwise_blocks * halves_of(shape) * channels * width;
-  plan.floats = plan.of_depthwise + plan.depthwise_blocks * window * padded(shape.in_channels);
+  plan.floats = plan.of_depthwise + plan.depthwise_blocks * window * whole_quads(shape.in_channels);
   return plan;
 }
 
@@ -192,7 +192,7 @@ void norm_sums(const T* grad, const T* raw, const ConvShape& shape, unsigned blo
 void sum_partials(const float* partials, unsigned count, std::size_t rows, int columns, float* to,
                   cudaStream_t stream) {
   const std::size_t blocks =
-      divide_up(rows, kPartialRows) * divide_up(padded(columns), kQuad * kPartialQuads);
+      divide_up(rows, kPartialRows) * divide_up(whole_quads(columns), kQuad * kPartialQuads);
   NASCORE_LAUNCH(sum_partials_kernel, static_cast<unsigned>(blocks), kNormThreads, 0, stream,
                  partials, count, static_cast<unsigned>(rows), columns, to);
 }
@@ -257,7 +257,7 @@ cudaError_t sep_conv_norm_backward(const T* grad, const T* x, const T* raw, cons
   } else {
     norm_sums<false>(grad, raw, shape, plan.sum_blocks, mean, workspace, stream);
   }
-  const auto quads = divide_up(padded(shape.out_channels), kQuad * kNormQuads);
+  const auto quads = divide_up(whole_quads(shape.out_channels), kQuad * kNormQuads);
   NASCORE_LAUNCH(norm_slopes_kernel, static_cast<unsigned>(quads), kNormThreads, 0, stream,
                  workspace, plan.sum_blocks, shape.out_channels,
                  static_cast<float>(pixels_of(shape)), mean, variance, norm.scale, norm.epsilon,

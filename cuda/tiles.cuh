@@ -13,7 +13,7 @@ constexpr int kChunk = 32;  // input channels at once
 constexpr int kQuad = 4;    // channels of a thread
 constexpr int kPad = 4;     // floats after a pixel's channels, against bank conflicts
 
-// Four floats of shared memory at once.
+// Four floats at once, of shared or device memory.
 __device__ inline float4 quad_at(const float* from) {
   return *reinterpret_cast<const float4*>(from);
 }

@@ -32,8 +32,9 @@ inline PointwiseParts pointwise_parts(const ConvShape& shape) {
 constexpr int kHalves = 64 / 32;
 inline unsigned halves_of(const ConvShape& shape) { return outs_of(shape) == 64 ? 1 : kHalves; }
 
-// partials [blocks in x and halves, in_channels, padded(out_channels)]; kChunk input channels and
-// kOuts output channels of a block. `given` is of of_raw, the gradient of the pointwise results.
+// partials [blocks in x and halves, in_channels, whole_quads(out_channels)]; kChunk input channels
+// and kOuts output channels of a block. `given` is of of_raw, the gradient of the pointwise
+// results.
 template <class T, int kOuts>
 __global__ void __launch_bounds__(kTileThreads, 4)
     pointwise_gradient_kernel(const T* x, const float* depthwise, const T* of_raw, Conv shape,
@@ -70,7 +71,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
       multiply_add(sums[3], left.w, right);
     }
   }
-  const std::size_t width = padded(shape.out_channels);
+  const std::size_t width = whole_quads(shape.out_channels);
   const std::size_t own = static_cast<std::size_t>(first_out + quad);
   const std::size_t slot = std::size_t{blockIdx.x} * kParts + static_cast<std::size_t>(part);
 #pragma unroll
@@ -166,8 +167,8 @@ __device__ inline void add_tile(const float* image, const float* tile, const Con
 }
 
 // of_x = the transposed convolution of of_mixed, the gradient of the depthwise results, where x was
-// positive; partials [blocks in x, taps, padded(channels)]. `image` is of x alone, `shape` of the
-// transposed convolution, whose input is of_mixed with `spread` - 1 zeros between its pixels.
+// positive; partials [blocks in x, taps, whole_quads(channels)]. `image` is of x alone, `shape` of
+// the transposed convolution, whose input is of_mixed with `spread` - 1 zeros between its pixels.
 template <class T>
 __global__ void __launch_bounds__(kTileThreads, 4)
     depthwise_gradient_kernel(const T* x, const float* depthwise, const T* of_mixed, Conv image,
@@ -221,7 +222,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
     __syncthreads();
   }
   const int quads = chunk / kQuad;
-  const std::size_t width = padded(shape.in_channels);
+  const std::size_t width = whole_quads(shape.in_channels);
   for (int item = thread; item < window * quads; item += kTileThreads) {
     const int tap = item / quads, quad = item % quads * kQuad;
     const std::size_t own = static_cast<std::size_t>(first + quad);
@@ -240,12 +241,12 @@ __global__ void __launch_bounds__(kTileThreads, 4)
 // ones of what is written, which is less by far.
 constexpr unsigned kPartialRows = 4, kPartialQuads = 2, kPartialItems = 8;
 
-// partials [count, rows, padded(columns)] -> to [columns, rows], their sum over `count`.
+// partials [count, rows, whole_quads(columns)] -> to [columns, rows], their sum over `count`.
 __global__ void __launch_bounds__(kNormThreads)
     sum_partials_kernel(const float* partials, unsigned count, unsigned rows, int columns,
                         float* to) {
   __shared__ float4 shared[kNormThreads];
-  const std::size_t width = padded(columns);
+  const std::size_t width = whole_quads(columns);
   const unsigned item = threadIdx.x % kPartialItems;
   const unsigned across = static_cast<unsigned>(divide_up(width, kQuad * kPartialQuads));
   const std::size_t row = blockIdx.x / across * kPartialRows + item / kPartialQuads;

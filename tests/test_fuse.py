@@ -218,6 +218,18 @@ def test_it_is_a_module_like_others() -> None:
     assert torch.equal(other(x), fused(x))
 
 
+def test_defaults_of_torch_have_no_say() -> None:
+    network, x = a_network(), images(2, 16)
+    wanted = fuse(network)(x)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(fuse(network)(x), wanted)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with torch.device("meta"):
+        assert torch.equal(fuse(network)(x), wanted)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_16_bits_are_for_cuda(dtype: torch.dtype) -> None:
     """The type of a module is that of its images: its weights stay as they are."""
@@ -258,6 +270,10 @@ def test_bad_input_is_refused_at_the_seam() -> None:
         fused(x.mT)
     with pytest.raises(ValueError, match="a program runs on the CPU, got a tensor on meta"):
         fused(x.to("meta"))
+    with pytest.raises(ValueError, match="argument 2 is longer than argument 1"):
+        fused.exits()
+    with pytest.raises(ValueError, match=r"expected \[n, C, H, W\] .* got \[\]"):
+        fused(torch.tensor(1.0))
     program, weights, shapes = fused.program, fused.weights, fused.shapes
     for arguments, message in (
         (([], program, weights, shapes), "give at least one"),

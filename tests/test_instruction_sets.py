@@ -58,13 +58,12 @@ def test_cells_are_those_of_torch(instruction_set: str, channels: int) -> None:
         torch.testing.assert_close(fuse(network)(x), network(x), rtol=1e-4, atol=1e-4)
 
 
-def test_weights_are_packed_alike() -> None:
+def test_weights_are_packed_alike(instruction_set: str) -> None:
     """So that a fused network may be kept on one machine and run on another."""
-    network, packed = cells(20), []
-    for name in _core.instruction_sets():
-        _core.use_instruction_set(name)
-        packed.append(fuse(network).weights)
-    assert all(torch.equal(weights, packed[0]) for weights in packed)
+    network = cells(20)
+    packed = fuse(network).weights
+    _core.use_instruction_set("baseline")
+    assert torch.equal(packed, fuse(network).weights)
 
 
 @pytest.mark.parametrize(

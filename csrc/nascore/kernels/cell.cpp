@@ -113,7 +113,6 @@ class Runner {
 
   // Each sample alone, so that its buffers stay in the cache.
   void sample_by_sample() const {
-    bool failed = false;
     if (threads_ == 1) {  // even a team of one takes time
       float* const memory = reserve(size_);
       if (memory == nullptr) throw std::bad_alloc();
@@ -122,6 +121,7 @@ class Runner {
       scratch.shrink();
       return;
     }
+    bool failed = false;
 #pragma omp parallel num_threads(threads_) reduction(|| : failed)
     {
       float* const memory = reserve(size_);

@@ -34,16 +34,20 @@ void by_panels(std::int64_t width, const Part& part) {
   std::int64_t c = 0;
   while (width - c >= kPanel) {
     const std::int64_t left = (width - c) / kPanel;
-    if (kMostPanels >= 3 && (left == 3 || left > 4)) {
-      part(Vectors<3 * kEach, false>{}, c);
-      c += 3 * kPanel;
-    } else if (kMostPanels >= 2 && left >= 2) {
-      part(Vectors<2 * kEach, false>{}, c);
-      c += 2 * kPanel;
-    } else {
-      part(Vectors<kEach, false>{}, c);
-      c += kPanel;
+    if constexpr (kMostPanels == 3) {
+      if (left == 3 || left > 4) {
+        part(Vectors<3 * kEach, false>{}, c);
+        c += 3 * kPanel;
+        continue;
+      }
+      if (left >= 2) {
+        part(Vectors<2 * kEach, false>{}, c);
+        c += 2 * kPanel;
+        continue;
+      }
     }
+    part(Vectors<kEach, false>{}, c);
+    c += kPanel;
   }
   if (c < width) part(Vectors<1, true>{}, c);
 }

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <initializer_list>
-#include <string>
 
 namespace nascore::kernels {
 

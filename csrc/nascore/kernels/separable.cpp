@@ -84,6 +84,7 @@ void separable_forward(const Separable& shape, const SeparableWeights& weights, 
   norm.in_width = at.out_width;
   std::vector<double> sums(size(shape.samples) * 2 * channels);
   const int threads = threads_for(shape);
+  const Stages& stage = stages();  // of one instruction set, whatever is chosen meanwhile
   const int band = band_of(at, at.out_height);
   const std::int64_t each = whole_lines(scratch_of(at, band));
   const Lines scratch = lines(threads * each);  // here, since what a team throws ends the process
@@ -93,16 +94,16 @@ void separable_forward(const Separable& shape, const SeparableWeights& weights, 
     for (int first = 0; first < at.out_height; first += band) {
       work.first = first;
       work.last = std::min(first + band, at.out_height);
-      stages().of[static_cast<int>(Kernel::kSepConv)](work);
+      stage.of[static_cast<int>(Kernel::kSepConv)](work);
     }
     const Work whole{&norm, raw + n * outs, nullptr, nullptr, 0, at.out_height, nullptr};
-    stages().statistics(whole, &sums[size(n) * 2 * channels]);
+    stage.statistics(whole, &sums[size(n) * 2 * channels]);
   });
   const double pixels = double(shape.samples) * at.out_height * at.out_width;
   const Floats affine = batch_norm(sums.data(), shape.samples, at.out_channels, pixels,
                                    weights.scale, weights.shift, epsilon, mean, variance);
   share(threads, shape.samples, [&](std::int64_t n, int) {
-    stages().of[static_cast<int>(Kernel::kCopy)](
+    stage.of[static_cast<int>(Kernel::kCopy)](
         {&norm, raw + n * outs, out + n * outs, affine.data(), 0, at.out_height, nullptr});
   });
 }

@@ -236,7 +236,7 @@ void backward(const SeparableSample& sample, const SeparableWork& work) {
   const std::int64_t reach = std::int64_t{at.dilation} * (at.kernel_height - 1) + 1;
   fill({&at, sample.x, nullptr, nullptr, 0, at.out_height, nullptr}, under, 0,
        std::int64_t{at.out_height - 1} * at.stride + reach);
-  const std::int64_t row = under.width * channels;
+  const std::int64_t row = under.row();
   const Tiles tiles(at);
   for (int y = 0; y < at.out_height; ++y) {
     depthwise_row(at, tiles, under.pixels + y * at.stride * row, row, channels, work.depthwise,

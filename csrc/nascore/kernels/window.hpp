@@ -75,7 +75,7 @@ void by_rows(const Work& work, const Window& under, const Part& part) {
     const int rows = std::min(together, all - y);
     const std::int64_t needed = std::int64_t{y + rows - 1} * at.stride + reach;
     fill(work, under, filled, needed);
-    filled = std::max(filled, needed);
+    filled = needed;
     part(y, rows);
   }
 }

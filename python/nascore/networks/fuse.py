@@ -43,7 +43,7 @@ class Fused(nn.Module):
         program = network.net.program(list(inputs), list(wanted), by_batch == {True})
         names = {call.row: call.name for call in network.plan}
         instructions = program.instructions
-        packed = torch.zeros(program.weights)
+        packed = torch.zeros(program.weights, dtype=torch.float32, device="cpu")
         for number, row, channel in program.slots:
             kernel, *_, at = instructions[number]
             module = network.get_submodule(names[row])

@@ -122,7 +122,8 @@ def _fits_kernel(module: SepConv, x: Tensor) -> bool:
         return False  # signals
     height, width = module.depthwise.kernel_size
     if x.device.type == "cuda":
-        fits = module.fused_on_cuda and module.norm.weight.dtype == torch.float32
+        weights = module.norm.weight, module.depthwise.weight, module.pointwise.weight
+        fits = module.fused_on_cuda and all(w.dtype == torch.float32 for w in weights)
         fits = fits and x.dtype != torch.float64
     else:
         fits = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")

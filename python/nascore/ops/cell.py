@@ -48,14 +48,13 @@ def cell(
     return found
 
 
-def run_program(
+def _run_on_cpu(
     inputs: Sequence[Tensor],
     program: Tensor,
     weights: Tensor,
     shapes: Sequence[int],
     on_device: Tensor | None = None,
 ) -> list[Tensor]:
-    """`cell` on a CPU, which wants nothing `on_device`, without the dispatcher of torch."""
     found = _empty(inputs, program, weights, shapes)
     for tensor in (*inputs, program, weights):
         if not tensor.is_cpu:
@@ -67,8 +66,8 @@ def run_program(
 class Runner:
     """`cell` on a CPU for a program that runs often: what cannot change is worked out once.
 
-    `inputs` and `outputs` are channels, height and width of each. An output of one pixel is
-    [n, C], any other [n, C, H, W].
+    It calls the core without torch's dispatcher. `inputs` and `outputs` are channels, height and
+    width of each. An output of one pixel is [n, C], any other [n, C, H, W].
     """
 
     def __init__(
@@ -88,20 +87,20 @@ class Runner:
 
     def __call__(self, images: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
         """Raises ValueError for images or weights of other shapes, types or devices."""
-        samples, layout = images[0].shape[0], torch.channels_last
+        samples = images[0].shape[0] if images and images[0].dim() else 0
         given, read, found, written = [], [], [], []
         for x, wanted in zip(images, self.inputs, strict=True):
             if x.shape != (samples, *wanted):
                 shapes = f"[n, C, H, W] of {wanted}, {samples} of each"
                 raise ValueError(f"images: expected {shapes}, got {list(x.shape)}")
             _require_float_on_cpu("images", x)
-            x = x.contiguous(memory_format=layout)
+            x = x.contiguous(memory_format=torch.channels_last)
             given.append(x)  # alive until the program has run
             read.append(x.data_ptr())
         _require_float_on_cpu("weights", weights)
         weights = weights.contiguous()
         for shape, strides in self.outputs:
-            y = torch.empty_strided((samples, *shape), strides)
+            y = torch.empty_strided((samples, *shape), strides, dtype=torch.float32, device="cpu")
             found.append(y)
             written.append(y.data_ptr())
         if samples > 0:
@@ -236,7 +235,7 @@ def _unfit(name: str, tensor: Tensor, wanted: object, dims: int) -> ValueError:
     return ValueError(f"{name}: expected {wanted} of {dims} dimensions, got {got}")
 
 
-library.impl("cell", run_program, "CPU")
+library.impl("cell", _run_on_cpu, "CPU")
 if cuda is not None:
     library.impl("cell", _run_on_device, "CUDA")
 torch.library.register_fake("nascore::cell", _empty, lib=library)
