@@ -213,22 +213,31 @@ def row_of(
     better: npt.NDArray[np.bool_],
     top: str,
 ) -> str:
-    worst = goal > goal.min()
+    rest = goal > goal.min()
     rng, both = np.random.default_rng(0), []
     for _ in range(5000):
         rows = rng.integers(len(goal), size=len(goal))
         if len(set(goal[rows])) > 1 and len(set(signal[rows])) > 1:
             both.append(stats.pearsonr(signal[rows], goal[rows])[0])
     low, high = np.percentile(both, [2.5, 97.5])
-    pearson, kendall = (
-        [
-            f"{measure(signal[rows], goal[rows])[0]:.2f}"
-            for rows in (slice(None), *((worst,) if measure is stats.pearsonr else ()), better)
-        ]
-        for measure in (stats.pearsonr, stats.kendalltau)
-    )
-    cells = [title, spent, pearson[0], f"{low:.2f} to {high:.2f}", *pearson[1:], *kendall, top]
-    return f"| {' | '.join(cells)} |"
+    everything = np.ones(len(goal), bool)
+    pearson = [stats.pearsonr(signal[k], goal[k])[0] for k in (everything, rest, better)]
+    kendall = [stats.kendalltau(signal[k], goal[k])[0] for k in (everything, better)]
+    whole, *others = (f"{value:.2f}" for value in pearson + kendall)
+    return f"| {' | '.join([title, spent, whole, f'{low:.2f} to {high:.2f}', *others, top])} |"
+
+
+def settle(arguments: argparse.Namespace) -> None:
+    """What is in the folder stays comparable: SystemExit where it is of other settings."""
+    mine = {k: v for k, v in vars(arguments).items() if k not in ("part", "out", "held_out")}
+    file = arguments.out / "settings.json"
+    if not file.exists():
+        file.write_text(json.dumps(mine, indent=1) + "\n")
+    theirs = json.loads(file.read_text())
+    other = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
+    if other:
+        said = ", ".join(f"{k}={theirs.get(k)!r}, not {mine.get(k)!r}" for k in other)
+        raise SystemExit(f"{arguments.out} is of other settings: {said}; give another --out")
 
 
 def lines(path: Path) -> list[dict[str, float]]:
@@ -265,6 +274,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    settle(arguments)
     task = tasks.load(arguments.task, limit_train=arguments.limit_train)
     found = config(arguments)
     blocks = held_out(found, arguments.held_out, arguments.seed)

@@ -15,19 +15,23 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 def opened(browser: Any, file: Path, width: int, scheme: str) -> Iterator[Any]:
     """The page in `file`, `width` pixels wide, in the "light" or "dark" scheme."""
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(file.as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert page.evaluate("[...document.querySelectorAll('section')].every(s => s.offsetHeight > 0)")
-    assert min(page.evaluate(_CONTRASTS)) >= 4.5
-    yield page
-    assert said == []
-    assert [url for url in asked if not url.startswith("file:")] == []
-    page.close()
+    try:
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(file.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        heights = page.evaluate(_HEIGHTS)
+        assert len(heights) > 0
+        assert min(heights) > 0
+        assert min(page.evaluate(_CONTRASTS)) >= 4.5
+        yield page
+        assert said == []
+        assert [url for url in asked if not url.startswith("file:")] == []
+    finally:
+        page.close()
 
 
 def sorts(page: Any, table: str, column: int = 0) -> None:
@@ -53,6 +57,8 @@ def says_what_is_near(page: Any, picture: str) -> None:
     page.mouse.move(1, 1)
     assert not page.is_visible("#tip")
 
+
+_HEIGHTS = "[...document.querySelectorAll('section')].map(section => section.offsetHeight)"
 
 # Of all that has text of its own, against what is painted behind it.
 _CONTRASTS = """() => {

@@ -55,6 +55,29 @@ def test_one_random_search_is_a_line_and_several_are_a_band() -> None:
     svg.svg(growth(run, [other, other], "trials"))
 
 
+def test_what_ended_but_was_not_told_has_no_place_in_time() -> None:
+    """As the last stage of a running search, which is told as one group."""
+    *told, last = history([0.3, 0.9, 0.5, 0.95]).trials
+    full = replace(last, evaluation=replace(last.evaluation, fidelity="full"))
+    run = History([*told, full], {t.number: 1.0 + t.number for t in told})
+    picture = growth(run, [], "seconds")
+    text = svg.svg(picture)
+    assert "trial 2\\n" in text
+    assert "trial 3\\n" not in text
+    assert "3 of 4 points are drawn." in picture.caption
+    assert "trial 3\\n" in svg.svg(growth(run, [], "trials"))
+
+
+def test_a_random_search_that_was_told_nothing_has_no_band() -> None:
+    run = history([0.3, 0.9])
+    untold = History(run.trials)
+    alone = growth(run, [untold], "seconds")
+    assert "grey" not in alone.caption
+    svg.svg(alone)
+    assert "The grey line is a random search." in growth(run, [untold, run], "seconds").caption
+    assert "where 2 random searches were" in growth(run, [untold, run], "trials").caption
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(3910.2, "3,910"), (79514.0, "79,514"), (1.6457, "1.646"), (6.0, "6"), (0.98312, "0.9831")],

@@ -198,11 +198,14 @@ def test_onnx_takes_any_batch(name: str, model: Callable[[str], Path], tmp_path:
     records: list[logging.LogRecord] = []
     listener = logging.Handler()
     listener.emit = records.append  # type: ignore[method-assign]
+    before = logging.root.manager.disable
     logging.getLogger("torch.onnx").addHandler(listener)
-    done = export(model(name), "onnx", tmp_path / "net.onnx")
-    logging.getLogger("torch.onnx").removeHandler(listener)
+    try:
+        done = export(model(name), "onnx", tmp_path / "net.onnx")
+    finally:
+        logging.getLogger("torch.onnx").removeHandler(listener)
     assert not records  # of what torch's exporter lacks
-    assert logging.root.manager.disable == 0
+    assert logging.root.manager.disable == before
     session = onnxruntime.InferenceSession(str(done.path))
     network = load_model(model(name))
     for n in (1, 3, 40):

@@ -137,7 +137,7 @@ def test_in_arrival_order_no_worker_waits_for_what_is_repeated(pool: Pool) -> No
 
 def test_an_agent_of_one_idea_hears_of_it_before_the_search_is_over(pool: Pool) -> None:
     agent = Repeating(100)
-    stage = AskTell(agent, ToyEvaluator(sleep_s=0.1), accuracy, 100)
+    stage = AskTell(agent, ToyEvaluator(), accuracy, 100)
     assert (
         len(list(Search("toy", {}, "toy", 0, [stage]).run(executor=pool, order="arrival"))) == 100
     )

@@ -26,7 +26,7 @@ SHOWN = {
     "blockqnn": {"q-values", "q-growth"},
     "evolution": set(),
     "faster_blockqnn": {"q-values"},
-    "ghn": {"ranking", "generated"},
+    "ghn": {"ranking"},
     "irlas": {"expert", "q-values", "q-growth"},
     "maskconnect": {"masks"},
     "metaqnn": {"q-values", "q-growth"},
@@ -141,6 +141,15 @@ def test_what_was_predicted_is_drawn_against_what_was_measured(
     report.write(store, tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert html.count(">Predicted against measured<") == 1
+
+
+def test_what_generated_weights_reach_is_drawn_once_against_what_was_measured(
+    runs: dict[str, Store], tmp_path: Path
+) -> None:
+    report.write(runs["ghn"], tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert html.count(">Predicted against measured<") == 1
+    assert html.lower().count("against measured<") == 1
 
 
 def test_q_values_are_those_of_the_agent(runs: dict[str, Store]) -> None:

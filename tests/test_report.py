@@ -21,7 +21,7 @@ from cli_kit import nascore, searching, shown, told
 from nascore import report, tasks
 from nascore.methods import blockqnn
 from nascore.search import Accuracy, AskTell, Search, Store
-from nascore.trial import Evaluation
+from nascore.trial import Evaluation, Trial
 from toys import ToyAgent, ToyEvaluator, toy_search
 
 SECTIONS = {
@@ -163,6 +163,25 @@ def test_a_run_that_goes_on(tmp_path: Path) -> None:
                     report.write(reader, tmp_path / "page.html")
                 break
     assert "10 of 40" in (tmp_path / "page.html").read_text()
+
+
+def test_a_run_whose_only_good_trial_is_not_told(tmp_path: Path) -> None:
+    class FirstFail(ToyEvaluator):
+        def _evaluate(self, job: Any) -> Evaluation:
+            found = super()._evaluate(job)
+            return Evaluation({}, "table", "invalid", "none") if job.number < 2 else found
+
+    search = toy_search(4, FirstFail(), batch=2)
+    with Store.create(tmp_path / "run", search.meta) as store:
+
+        def write(trial: Trial) -> None:
+            if trial.number == 2:
+                report.write(store, tmp_path / "page.html")
+
+        list(search.run(store, on_result=write))
+    html = (tmp_path / "page.html").read_text()
+    assert len(points(html, "accuracy-trials")) == 1
+    assert "accuracy-seconds" not in html
 
 
 def test_thousands_of_trials_are_thinned(tmp_path: Path) -> None:

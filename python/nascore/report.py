@@ -181,7 +181,8 @@ class _Report:
         run = self.run
         if not run.good:
             return {}
-        overs = ["trials"] + ["seconds"] * (len(run.seconds) > 1)
+        timed = sum(t.number in run.seconds for t in run.good)  # others are not told yet
+        overs = ["trials"] + ["seconds"] * (timed > 1)
         seen = foreseen(run)
         name, groups = self._groups()
         return {

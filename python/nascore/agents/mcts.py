@@ -280,7 +280,7 @@ class AlphaX:
         if self.predictor is not None:
             self.predictor.load_state_dict(state["predictor"])
         self._drawn = state["drawn"]
-        self._of_accuracy = state.get("of_accuracy", False)  # older runs did not look
+        self._of_accuracy = state["of_accuracy"]
         self._reward = dict(state["reward"])
         self._waiting = [tuple(waiting) for waiting in state["waiting"]]
         self._memory = [(tuple(actions), reward) for actions, reward in state["memory"]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -21,12 +21,11 @@ from nascore.results.agent_pictures import (
     draw_q_values,
 )
 from nascore.results.pictures import Picture
-from nascore.results.trial_pictures import draw_against
 from nascore.search import Store, retrace
 from nascore.spaces import CellSpace, SkipSpace
 from nascore.spaces.layer_code import layer_text
 from nascore.tasks import Task
-from nascore.trial import Space, Trial
+from nascore.trial import Space
 
 POINTS = 50  # in time
 RECENT = 64  # proposals over which a controller's probabilities are the mean
@@ -282,29 +281,3 @@ def _panels(
     panels = {name: ([1 + i], its) for i, (name, its) in enumerate(zip(names, labels, strict=True))}
     panels["an earlier layer is read"] = (bits, ["no", "yes"])
     return panels, {name: found for name, (found, _) in panels.items()}
-
-
-def predicted(trials: Sequence[Trial], metric: str, name: str, says: str) -> list[Picture]:
-    """`metric` against the measured accuracy; `says` is what the metric is."""
-    both = [t.metrics for t in trials if {metric, "val_accuracy"} <= t.metrics.keys()]
-    if not both:
-        return []
-    pairs = pairs_of(both, metric)
-    return [
-        Picture(
-            name,
-            f"{says[0].upper()}{says[1:]} against measured",
-            "A point is an architecture that was trained: what was expected of it before, and "
-            "its accuracy on validation images after.",
-            lambda figure: draw_against(figure, *pairs, f"{says} accuracy", "measured accuracy"),
-            (5.5, 4.5),
-        )
-    ]
-
-
-def pairs_of(metrics: Sequence[Mapping[str, float]], metric: str) -> tuple[Floats, Floats]:
-    """`metric` and the measured accuracies, each `[n]`."""
-    return (
-        np.array([m[metric] for m in metrics]),
-        np.array([m["val_accuracy"] for m in metrics]),
-    )

@@ -11,7 +11,7 @@ import numpy as np
 
 from nascore.agents.random import Random
 from nascore.evaluators.hypernet import HypernetEvaluator
-from nascore.methods import _pictures, _search
+from nascore.methods import _search
 from nascore.methods._ghn import FILE, TrainBest, TrainHypernetwork
 from nascore.methods._problem import DagProblem
 from nascore.networks import Recipe
@@ -145,7 +145,7 @@ def _training_problem(config: Config) -> _search.Problem:
 
 
 def pictures(config: Config, store: Store) -> list[Picture]:
-    """How architectures rank by generated weights, and what training makes of the best."""
+    """How architectures rank by generated weights, and which were then trained."""
     trials = store.trials()
     ranked = {
         trial.architecture.hash: trial
@@ -166,5 +166,4 @@ def pictures(config: Config, store: Store) -> list[Picture]:
             "best first; rings are those that were then trained.",
             lambda figure: draw_ranking(figure, generated, order, numbers),
         ),
-        *_pictures.predicted(trained, "generated_accuracy", "generated", "generated weights'"),
     ]

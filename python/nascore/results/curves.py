@@ -46,10 +46,12 @@ class History:
 
 def growth(run: History, beside: Sequence[History], over: str) -> Picture:
     """The best so far and every trial against `over`, "trials" or "seconds"; `beside` a band."""
-    kinds = sorted({t.evaluation.fidelity for t in run.good}, key=FIDELITIES.index)
+    # What has ended need not be told yet, and then it has no time.
+    placed = [t for t in run.good if _at(run, t, over) is not None]
+    kinds = sorted({t.evaluation.fidelity for t in placed}, key=FIDELITIES.index)
     unit, per = ("trials", 1) if over == "trials" else _unit(run)
-    shown = {kind: _thinned([t for t in _of(run, kind) if _at(run, t, over) is not None])
-             for kind in kinds}  # fmt: skip
+    shown = {kind: _thinned([t for t in placed if t.evaluation.fidelity == kind]) for kind in kinds}
+    beside = [other for other in beside if _has_track(other, over)]
     caption = "Points are trials, lines the best so far. "
     caption += "The clock goes on while a search is stopped. " if over == "seconds" else ""
     if beside:
@@ -57,7 +59,7 @@ def growth(run: History, beside: Sequence[History], over: str) -> Picture:
         caption += f"The grey {several if len(beside) > 1 else 'line is a random search'}."
     else:
         caption += "For random search as a band: nascore report RUN --beside RANDOM_RUN ..."
-    caption += _left_out(sum(len(_of(run, kind)) for kind in kinds), sum(map(len, shown.values())))
+    caption += _left_out(len(run.good), sum(map(len, shown.values())))
     floor = _floor([t.evaluation.accuracy for kind in kinds for t in shown[kind]])
     below = sum(t.evaluation.accuracy < floor for kind in kinds for t in shown[kind])
     caption += f" Triangles are {below} trials below {floor:.2f}." if below else ""
@@ -207,6 +209,11 @@ def _so_far(run: History, kind: Fidelity, over: str) -> tuple[np.ndarray, np.nda
     xs = np.array([x for x, _ in known] + [max(ends)])
     best = np.maximum.accumulate([y for _, y in known])
     return xs, np.append(best, best[-1])
+
+
+def _has_track(run: History, over: str) -> bool:
+    """Whether `_so_far` knows of any trial of its main kind."""
+    return run.main is not None and any(_at(run, t, over) is not None for t in _of(run, run.main))
 
 
 def _band(axes: Axes, beside: Sequence[History], over: str, per: float) -> None:

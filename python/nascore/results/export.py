@@ -238,7 +238,7 @@ def _traced(model: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
 def _save(write: Callable[[], object]) -> None:
     """Torch's exporters warn of their own inner workings, which nobody here can mend."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(max(before, logging.WARNING))
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")

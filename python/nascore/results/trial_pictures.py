@@ -36,19 +36,6 @@ def rank_correlation(one: Floats, other: Floats) -> float:
     return float(stats.kendalltau(one, other).statistic)
 
 
-def draw_against(figure: Figure, x: Floats, y: Floats, x_label: str, y_label: str) -> None:
-    """Points `[n]`, the line on which both are equal, and how well the ranks agree."""
-    axes = figure.subplots()
-    low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
-    axes.plot([low, high], [low, high], ":", color="#808080", label="both equal")
-    axes.scatter(x, y, s=22, color=PALETTE[0], alpha=0.75, linewidths=0)
-    tau = rank_correlation(x, y)
-    text = f"{len(x)} architectures" + (f", Kendall's tau {tau:.2f}" if np.isfinite(tau) else "")
-    axes.set_title(text, fontsize=9)
-    axes.set(xlabel=x_label, ylabel=y_label)
-    axes.legend(frameon=False, fontsize=8)
-
-
 def draw_over_trials(
     figure: Figure,
     panels: Sequence[tuple[str, Floats, float | None]],
