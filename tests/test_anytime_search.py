@@ -293,6 +293,16 @@ def test_a_search_ranks_by_generated_area_and_trains_the_best(tmp_path: Path) ->
     assert figures["mean val_area of the trained"] == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("method", ["random", "evolution", "alphax"])
+def test_true_trainings_are_rewarded_by_their_area(method: str) -> None:
+    settings = [s for s in TINY if s.startswith(("space", "anytime"))]
+    config = methods.with_settings(methods.config(method), [*settings, "trials=3"])
+    trials = list(methods.build(method, TASK, config, 0))
+    assert len(trials) == 3
+    assert all(t.reward == 100 * t.metrics["val_area"] for t in trials if t.evaluation.ok)
+    assert any(t.metrics.get("val_area") != t.metrics.get("val_accuracy") for t in trials)
+
+
 def test_the_published_space_builds() -> None:
     config = replace(methods.config("ghn", "paper"), space="anytime")
     problem = config.anytime

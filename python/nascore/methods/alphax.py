@@ -13,7 +13,7 @@ from nascore.agents.mcts import AlphaX
 from nascore.methods import _pictures, _predictions, _search
 from nascore.results.pictures import Picture
 from nascore.results.tree_pictures import draw_tree, most_visited
-from nascore.search import Accuracy, Search, Store, restore
+from nascore.search import Accuracy, Area, Search, Store, restore
 from nascore.tasks import Task
 from nascore.trial import Trial
 
@@ -22,7 +22,7 @@ _PAPER = AlphaXConfig()
 
 @dataclass(frozen=True)
 class Config(_search.AnyProblem, _search.Loop):
-    """The tree and the meta-DNN; the reward is accuracy alone, in percent."""
+    """The tree and the meta-DNN; the reward is accuracy alone, or of anytime networks the area."""
 
     trials: int = 1000  # that the published CIFAR-10 search took
     warm_epochs: float = 2 / 7  # choice: the share of the epochs, where weights are inherited
@@ -53,6 +53,7 @@ def build(task: Task, config: Config, seed: int) -> Search:
     """The search of this method over `task`; ValueError where `prefix` begins no code."""
     problem = config.problem
     learner = agent(config, problem.space(task), seed)
+    own = problem.reward()
     return _search.search(
         "alphax",
         task,
@@ -60,7 +61,7 @@ def build(task: Task, config: Config, seed: int) -> Search:
         problem,
         learner,
         seed,
-        reward=Accuracy(problem.floor),
+        reward=own if isinstance(own, Area) else Accuracy(problem.floor),
         evaluator=replace(problem.evaluator(task), warm_epochs=config.warm_epochs),
         keep_weights=config.agent.relatives,
     )
