@@ -55,6 +55,26 @@ def run(arguments: list[object]) -> str:
     return done.out
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_small_preset_learns_where_size_alone_pays(seed: int) -> None:
+    """By rewards C (2 - C) A / A_teacher, as large as in life, in as many iterations."""
+    small = n2n.small()
+    teacher = imported(ResNet(1, 10, (2, 2, 2, 2), (8, 16, 32, 64)), (1, 32, 32))[0]
+    compress = Compress("removal", None, small, seed, 0, None)  # type: ignore[arg-type]
+    agent, whole = compress.agent(teacher), WholeNet().expand(teacher, (1, 32, 32), 10).params
+    noise, sizes = np.random.default_rng(seed), []
+    for _ in range(24):
+        told = []
+        for proposal in agent.ask(small.batch):
+            net = WholeNet().expand(proposal.architecture, (1, 32, 32), 10)
+            share = 1 - net.params / whole
+            reward = share * (2 - share) * 0.57 + 0.02 * noise.standard_normal()
+            told.append(SimpleNamespace(number=0, proposal=proposal, reward=reward))
+            sizes.append(net.params)
+        agent.tell(told)  # type: ignore[arg-type]
+    assert np.mean(sizes[-30:]) < 0.75 * np.mean(sizes[:30])
+
+
 def test_from_the_command_line(tmp_path: Path) -> None:
     options = [part for setting in QUICK for part in ("--set", setting)]
     begin = ["search", "n2n", "--task", "digits", "--limit-train", 300, *options]
