@@ -109,7 +109,7 @@ def small() -> Config:
         removal=0.6,
         removal_lr=0.006,
         shrinkage_lr=0.03,
-        entropy=0.002,  # with 0.02 the bonus outweighs the reward, and nothing is learned
+        entropy=0.002,  # with 0.02 the bonus outweighs the reward: the policies stay near chance
         strided=True,
         time_limit_s=600.0,
     )
