@@ -323,10 +323,11 @@ def test_a_tree_holds_few_bytes_a_node() -> None:
     for transpositions, most in [(False, 48), (True, 80)]:
         before = resident().rss
         tree = _core.Tree(BlockSpace(12).core, transpositions=transpositions)
-        tree.simulate(30_000, weights(BlockSpace(12), 0))
-        assert tree.size > 300_000
+        tree.simulate(100_000, weights(BlockSpace(12), 0))
+        assert tree.size > 900_000
         assert tree.bytes < most * tree.size
-        assert resident().rss - before < most * tree.size
+        # What the system maps in pages of 2 MB, and the rest of the process, is not the tree's.
+        assert resident().rss - before < most * tree.size + (8 << 20)
     for transpositions, most in [(False, 48), (True, 80)]:
         tree = _core.Tree(ChoicesSpace((20,) * 6).core, transpositions=transpositions)
         for _ in range(20):  # now with little room to grow into, now with much
